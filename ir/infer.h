@@ -1,0 +1,1 @@
+#include "ir/base/infer.h"

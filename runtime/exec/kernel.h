@@ -1,0 +1,67 @@
+// A kernel is bound once and run many times. Binding looks at types, attributes and addresses, does all checking and all
+// preparation (oneDNN primitives, strides, chunking), and returns a closure; running does no parsing, no allocation, no look-up.
+#ifndef GPTC_RUNTIME_EXEC_KERNEL_H_
+#define GPTC_RUNTIME_EXEC_KERNEL_H_
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "ir/base/attributes.h"
+#include "ir/base/check.h"
+#include "ir/base/status.h"
+#include "ir/base/type.h"
+
+namespace gptc {
+
+// A dense row-major tensor at a fixed address (64-byte aligned).
+struct TensorView {
+  Type type;
+  void* data = nullptr;
+
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  int64_t count() const { return ElementCount(type.shape); }
+  size_t bytes() const { return static_cast<size_t>(ByteCount(type)); }
+  int rank() const { return static_cast<int>(type.shape.size()); }
+  int64_t dim(int axis) const { return type.shape[axis < 0 ? axis + rank() : axis]; }
+};
+
+// Scratch shared by all kernels of an executor: requested at binding, allocated once, used by one kernel at a time.
+class ScratchPool {
+ public:
+  // A promise of at least `bytes` at run time, at the address that data() then returns.
+  void Request(size_t bytes) { bytes_ = bytes > bytes_ ? bytes : bytes_; }
+  size_t bytes() const { return bytes_; }
+  void* data() const { return data_; }
+  void set_data(void* data) { data_ = data; }
+
+ private:
+  size_t bytes_ = 0;
+  void* data_ = nullptr;
+};
+
+struct KernelArgs {
+  std::span<const TensorView> inputs;
+  std::span<const TensorView> results;  // a result may share an input's address where the op table allows it
+  const Attributes& attributes;
+  ScratchPool& scratch;  // outlives the kernel; its address is known when the kernel runs, not when it is bound
+
+  const TensorView& input(size_t i) const { return inputs[i]; }
+  bool has(size_t i) const { return i < inputs.size(); }
+  const TensorView& result(size_t i = 0) const { return results[i]; }
+};
+
+using BoundKernel = std::function<void()>;
+// Unimplemented where this device has no kernel for these types; the message names types and what is supported.
+using KernelFactory = StatusOr<BoundKernel> (*)(const KernelArgs& args);
+
+// The kernel of an op by the plan's name for it, or null.
+using KernelTable = std::function<KernelFactory(std::string_view name)>;
+
+}  // namespace gptc
+
+#endif  // GPTC_RUNTIME_EXEC_KERNEL_H_
