@@ -1,4 +1,5 @@
-// Gradient rules: one function an op, vector-Jacobian products that emit ops and nothing else (autodiff/rules/<family>.cc).
+// Gradient rules: one function an op, vector-Jacobian products that emit ops and nothing else
+// (autodiff/rules/<family>.cc).
 #ifndef GPTC_AUTODIFF_VJP_H_
 #define GPTC_AUTODIFF_VJP_H_
 
@@ -11,7 +12,7 @@ namespace gptc {
 // What a rule sees: the forward op, through a builder that appends to the graph of the backward.
 struct VjpContext {
   GraphBuilder& g;
-  const std::vector<Tensor>& inputs;   // operands as given; a missing optional one is not there
+  const std::vector<Tensor>& inputs;  // operands as given; a missing optional one is not there
   const std::vector<Tensor>& results;
   const std::vector<Tensor>& dresults;  // cotangent of each result; invalid where nothing reads that result
   const Attributes& attributes;
@@ -19,8 +20,8 @@ struct VjpContext {
   Tensor input(size_t i) const { return inputs[i]; }
   bool has(size_t i) const { return i < inputs.size(); }
   Tensor result(size_t i = 0) const { return results[i]; }
-  // Cotangent of the first result. The walk calls a rule only where one of them is valid; rules of ops with auxiliary results
-  // (statistics) see to it that only the first is differentiated.
+  // Cotangent of the first result. The walk calls a rule only where one of them is valid. Of ops with auxiliary results
+  // (statistics) only the first is differentiable, and the walk refuses the others: rules need not look.
   Tensor dy() const { return dresults[0]; }
 };
 

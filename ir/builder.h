@@ -36,14 +36,26 @@ struct Tensor {
 struct Operand {
   Tensor tensor;
   double number = 0;
+  bool is_number = false;
   std::source_location where;
   Operand(Tensor t, std::source_location w = std::source_location::current()) : tensor(t), where(w) {}
-  Operand(double n, std::source_location w = std::source_location::current()) : number(n), where(w) {}
+  Operand(double n, std::source_location w = std::source_location::current()) : number(n), is_number(true), where(w) {}
 };
+// A number on the left: `1.0 - x`.
+struct Number {
+  double value = 0;
+  std::source_location where;
+  Number(double v, std::source_location w = std::source_location::current()) : value(v), where(w) {}
+};
+// A number becomes a scalar `constant` of the tensor's element type.
 Tensor operator+(Tensor a, Operand b);
 Tensor operator-(Tensor a, Operand b);
 Tensor operator*(Tensor a, Operand b);
 Tensor operator/(Tensor a, Operand b);
+Tensor operator+(Number a, Tensor b);
+Tensor operator-(Number a, Tensor b);
+Tensor operator*(Number a, Tensor b);
+Tensor operator/(Number a, Tensor b);
 
 struct MatMulOptions {
   bool transpose_a = false;
@@ -54,7 +66,7 @@ class GraphBuilder {
  public:
   using Where = std::source_location;
 
-  // Adds a graph of this name to the module. The module must outlive the builder.
+  // Adds a graph of this name to the module; it is an error if there is one. The module must outlive the builder.
   GraphBuilder(Module& module, std::string graph_name);
   // Appends to an existing graph: for rewriting. Ops get `location` where it is known, instead of the C++ line.
   GraphBuilder(Module& module, Graph& graph);
@@ -65,13 +77,13 @@ class GraphBuilder {
   void SetLocation(Location location) { location_ = std::move(location); }
 
   // Declares a state of the module (shared by its graphs). An existing one of the same name is an error unless it is the same.
-  void Declare(State state);
+  void Declare(gptc::State state);
   Tensor Input(std::string name, DType dtype, Shape shape);
   // Reads a declared state.
   Tensor State(std::string_view name, Where where = Where::current());
   void Return(std::string name, Tensor value);
   void StoreState(std::string_view state_name, Tensor value);
-  // Names the value in the text form (made unique). Returns it.
+  // Names an op's result in the text form (made unique; an input or a state keeps its name). Returns it.
   Tensor Name(Tensor value, std::string_view name);
 
   // Any op. Result count and types come from its shape rule; on error invalid tensors (result_count of them) return.
@@ -143,7 +155,8 @@ class GraphBuilder {
                          Where where = Where::current());
 
   Tensor Embedding(Tensor table, Tensor ids, Where where = Where::current());
-  // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name. rate = 0 returns x.
+  // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name: the mask depends on it
+  // and not on where the op stands. rate = 0 returns x. Declares the state `scalars` (ir/base/scalars.h) where the module has none.
   Tensor Dropout(Tensor x, double rate, std::string_view key, Where where = Where::current());
 
   struct Loss {
@@ -159,6 +172,11 @@ class GraphBuilder {
 
  private:
   Location LocationOf(Where where) const;
+  // Keeps the error as "file:line: message".
+  void FailAt(const Location& location, const Status& status);
+  // Whether `name` can be given to an input or an output; fails where it cannot.
+  bool CheckName(std::string_view what, std::string_view name);
+
   Module* module_;
   int graph_index_ = -1;    // into module_->graphs, or
   Graph* graph_ = nullptr;  // a graph outside of it

@@ -58,6 +58,14 @@ Value Graph::FindValue(std::string_view value_name) const {
   return at == by_name_.end() ? Value{} : at->second;
 }
 
+void Graph::Rename(Value value, std::string_view hint) {
+  ValueInfo& renamed = info(value);
+  CHECK(renamed.kind == ValueInfo::Kind::kResult && !hint.empty());
+  by_name_.erase(renamed.name);
+  renamed.name = UniqueName(hint);
+  by_name_[renamed.name] = value;
+}
+
 std::vector<int> Graph::UseCounts() const {
   std::vector<int> uses(values_.size());
   for (const OpNode& node : ops) {

@@ -40,7 +40,9 @@ struct ValueInfo {
   Kind kind = Kind::kResult;
   int32_t producer = -1;      // kInput: its place among the inputs; kState: index into Module::states; kResult: index into ops
   int32_t result_index = 0;   // kResult: which result of the producer
-  int64_t offset = -1;        // bytes into the arena (of a state: into the state region), once planned
+  // Once memory is planned: bytes into the arena, or the state in whose memory the value lies. A state's own value has neither.
+  int64_t offset = -1;
+  int32_t in_state = -1;
 };
 
 struct OpNode {
@@ -92,6 +94,8 @@ class Graph {
   // A name no other value of this graph has, made from `hint`.
   std::string UniqueName(std::string_view hint);
   Value FindValue(std::string_view value_name) const;
+  // Gives an op's result the name `hint`, made unique. REQUIRES: value is a result, hint is not empty.
+  void Rename(Value value, std::string_view hint);
 
   // How many times each value is used: by ops, outputs and stores.
   std::vector<int> UseCounts() const;

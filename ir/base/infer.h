@@ -35,6 +35,11 @@ using InferResult = StatusOr<std::vector<Type>>;
 // "matmul: inner dimensions differ: %q is [B, 12, T, 64], %k is [B, 12, T, 32]".
 InferResult InferTypes(const InferContext& context);
 
+// No tensor may be larger: then neither an element count nor a sum of two byte counts overflows.
+inline constexpr int64_t kMaxTensorBytes = int64_t{1} << 62;
+// A symbol counts as 1 (BindDimensions checks again), a 0 too, so that no order of multiplication overflows.
+Status CheckSize(const Type& type, std::span<const std::string> symbols = {});
+
 }  // namespace gptc
 
 #endif  // GPTC_IR_BASE_INFER_H_

@@ -1,6 +1,6 @@
 // What every op is, read from ops.def. A row there asks for these functions, each found by its pasted name; one that is missing
 // is a link error that names it:
-//   Infer<Name>     ir/ops/<family>.cc         result types from operand types                        (ir/infer.h)
+//   Infer<Name>     ir/ops/<family>.cc         result types from operand types                        (ir/base/infer.h)
 //   Eval<Name>      ir/reference/<family>.cc   the value, in plain double-precision loops             (ir/reference.h)
 //   Vjp<Name>       autodiff/rules/<family>.cc where the gradient column says kVjp                    (autodiff/vjp.h)
 //   BindCpu<Name>   runtime/cpu/<family>.cc    where the execution column says kKernel                (runtime/cpu/kernels.h)

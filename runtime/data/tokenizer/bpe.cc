@@ -7,9 +7,9 @@
 #include <queue>
 
 #include "absl/container/flat_hash_map.h"
-#include "runtime/data/tokenizer/files.h"
 #include "runtime/data/tokenizer/pair_map.h"
 #include "runtime/data/tokenizer/pieces.h"
+#include "runtime/formats/files.h"
 #include "xxhash.h"
 
 namespace gptc {
@@ -94,10 +94,11 @@ class BpeTokenizer : public Tokenizer {
   }
 
   Status Save(const std::string& dir) const override {
-    RETURN_IF_ERROR(MakeFolders(dir));
-    RETURN_IF_ERROR(WriteFileAtomically(dir + "/vocab.json", VocabJson(model_)));
-    RETURN_IF_ERROR(WriteFileAtomically(dir + "/merges.txt", MergesText(model_)));
-    return WriteFileAtomically(dir + "/tokenizer.json", TokenizerJson(model_));
+    RETURN_IF_ERROR(MakeDirectories(dir));
+    RETURN_IF_ERROR(RemoveAll(dir + "/gptc_tokenizer.json"));  // of another kind, it would be found first
+    RETURN_IF_ERROR(AtomicWriteFile(dir + "/vocab.json", VocabJson(model_)));
+    RETURN_IF_ERROR(AtomicWriteFile(dir + "/merges.txt", MergesText(model_)));
+    return AtomicWriteFile(dir + "/tokenizer.json", TokenizerJson(model_));
   }
 
  private:

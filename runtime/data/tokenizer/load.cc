@@ -4,8 +4,8 @@
 
 #include "nlohmann/json.hpp"
 #include "runtime/data/tokenizer/bpe.h"
-#include "runtime/data/tokenizer/files.h"
 #include "runtime/data/tokenizer/utf8.h"
+#include "runtime/formats/files.h"
 
 namespace gptc {
 namespace {
@@ -14,14 +14,16 @@ using nlohmann::json;
 
 constexpr size_t kLargestFile = size_t{256} << 20;
 
-StatusOr<InputFile> OpenTokenizerFile(const std::string& path) {
-  ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
-  if (file.bytes().size() > kLargestFile) {
-    return InvalidArgument("'", path, "' has ", HumanBytes(static_cast<int64_t>(file.bytes().size())),
+StatusOr<MappedFile> OpenTokenizerFile(const std::string& path) {
+  ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
+  if (file.size() > kLargestFile) {
+    return InvalidArgument("'", path, "' has ", HumanBytes(static_cast<int64_t>(file.size())),
                            ", too much for a tokenizer");
   }
   return file;
 }
+
+std::string_view TextOf(const MappedFile& file) { return {reinterpret_cast<const char*>(file.data()), file.size()}; }
 
 StatusOr<std::unique_ptr<Tokenizer>> FromModel(StatusOr<BpeModel> model, const std::string& path) {
   if (!model.ok()) return model.status();
@@ -54,24 +56,24 @@ StatusOr<std::unique_ptr<Tokenizer>> FromOurJson(const json& root, const std::st
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> FromVocabAndMerges(const std::string& vocab, const std::string& merges) {
-  ASSIGN_OR_RETURN(const InputFile vocab_file, OpenTokenizerFile(vocab));
-  ASSIGN_OR_RETURN(const InputFile merges_file, OpenTokenizerFile(merges));
-  return FromModel(ParseVocabAndMerges(vocab_file.bytes(), vocab, merges_file.bytes(), merges), vocab);
+  ASSIGN_OR_RETURN(const MappedFile vocab_file, OpenTokenizerFile(vocab));
+  ASSIGN_OR_RETURN(const MappedFile merges_file, OpenTokenizerFile(merges));
+  return FromModel(ParseVocabAndMerges(TextOf(vocab_file), vocab, TextOf(merges_file), merges), vocab);
 }
 
 // The first of `names` that is in the folder of `path`.
 StatusOr<std::string> Beside(const std::string& path, std::initializer_list<const char*> names) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   for (const char* name : names) {
-    if (const std::string candidate = (folder / name).string(); FileExists(candidate)) return candidate;
+    if (const std::string candidate = (folder / name).string(); IsRegularFile(candidate)) return candidate;
   }
   return NotFound("'", path, "' is half of a tokenizer: the other half, ",
                   Join(names, " or ", [](const char* name) { return std::string(name); }), ", is not beside it");
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> FromFile(const std::string& path) {
-  ASSIGN_OR_RETURN(const InputFile file, OpenTokenizerFile(path));
-  const std::string_view bytes = file.bytes();
+  ASSIGN_OR_RETURN(const MappedFile file, OpenTokenizerFile(path));
+  const std::string_view bytes = TextOf(file);
   if (bytes.size() >= 4) {
     int32_t magic;
     std::copy_n(bytes.data(), 4, reinterpret_cast<char*>(&magic));
@@ -99,12 +101,12 @@ StatusOr<std::unique_ptr<Tokenizer>> FromFile(const std::string& path) {
 StatusOr<std::unique_ptr<Tokenizer>> FromFolder(const std::string& folder) {
   for (const std::string& dir : {folder, folder + "/tokenizer"}) {
     for (const char* name : {"gptc_tokenizer.json", "tokenizer.json"}) {
-      if (const std::string path = Cat(dir, "/", name); FileExists(path)) return FromFile(path);
+      if (const std::string path = Cat(dir, "/", name); IsRegularFile(path)) return FromFile(path);
     }
     for (const auto& [vocab, merges] :
          {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")}) {
       const std::string vocab_path = Cat(dir, "/", vocab), merges_path = Cat(dir, "/", merges);
-      if (FileExists(vocab_path) && FileExists(merges_path)) return FromVocabAndMerges(vocab_path, merges_path);
+      if (IsRegularFile(vocab_path) && IsRegularFile(merges_path)) return FromVocabAndMerges(vocab_path, merges_path);
     }
   }
   return NotFound("no tokenizer in '", folder,
@@ -116,8 +118,8 @@ StatusOr<std::unique_ptr<Tokenizer>> FromFolder(const std::string& folder) {
 
 StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& spec) {
   if (spec == "bytes") return MakeBytesTokenizer();
-  if (IsFolder(spec)) return FromFolder(spec);
-  if (FileExists(spec)) return FromFile(spec);
+  if (IsDirectory(spec)) return FromFolder(spec);
+  if (IsRegularFile(spec)) return FromFile(spec);
   if (spec == "chars" || spec == "bpe") {
     return InvalidArgument(
         "a ", spec,

@@ -5,21 +5,26 @@
 // ascending.
 #include <algorithm>
 #include <array>
-#include <bitset>
+#include <cstdio>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "nlohmann/json.hpp"
-#include "runtime/data/tokenizer/files.h"
 #include "runtime/data/tokenizer/tokenizer.h"
 #include "runtime/data/tokenizer/utf8.h"
+#include "runtime/formats/files.h"
 
 namespace gptc {
 namespace {
 
 constexpr size_t kBlock = 1 << 16;  // ids given to a sink at once
 
-std::string Path(const std::string& dir, std::string_view name) { return Cat(dir, "/", name); }
+Status SaveJson(const std::string& dir, std::string_view content) {
+  RETURN_IF_ERROR(MakeDirectories(dir));
+  for (const char* other : {"tokenizer.json", "vocab.json", "merges.txt"}) {  // of another kind
+    RETURN_IF_ERROR(RemoveAll(JoinPath(dir, other)));
+  }
+  return AtomicWriteFile(JoinPath(dir, "gptc_tokenizer.json"), content);
+}
 
 class BytesTokenizer : public Tokenizer {
  public:
@@ -48,10 +53,9 @@ class BytesTokenizer : public Tokenizer {
   }
 
   Status Save(const std::string& dir) const override {
-    RETURN_IF_ERROR(MakeFolders(dir));
-    return WriteFileAtomically(Path(dir, "gptc_tokenizer.json"),
-                               "{\"format\": \"gptc-tokenizer\", \"version\": 1, \"kind\": \"bytes\", "
-                               "\"vocab_size\": 257, \"eot\": 256}\n");
+    return SaveJson(dir,
+                    "{\"format\": \"gptc-tokenizer\", \"version\": 1, \"kind\": \"bytes\", \"vocab_size\": 257, "
+                    "\"eot\": 256}\n");
   }
 
  private:
@@ -103,7 +107,6 @@ class CharsTokenizer : public Tokenizer {
   }
 
   Status Save(const std::string& dir) const override {
-    RETURN_IF_ERROR(MakeFolders(dir));
     std::vector<uint32_t> points, raw;
     for (uint32_t code : codes_) {
       if (code < kRawByte) {
@@ -113,10 +116,9 @@ class CharsTokenizer : public Tokenizer {
       }
     }
     const auto list = [](const std::vector<uint32_t>& v) { return Cat("[", Join(v, ", "), "]"); };
-    return WriteFileAtomically(Path(dir, "gptc_tokenizer.json"),
-                               Cat("{\"format\": \"gptc-tokenizer\", \"version\": 1, \"kind\": \"chars\", "
-                                   "\"code_points\": ",
-                                   list(points), ", \"raw_bytes\": ", list(raw), "}\n"));
+    return SaveJson(dir, Cat("{\"format\": \"gptc-tokenizer\", \"version\": 1, \"kind\": \"chars\", "
+                             "\"code_points\": ",
+                             list(points), ", \"raw_bytes\": ", list(raw), "}\n"));
   }
 
  private:

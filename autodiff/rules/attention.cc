@@ -1,0 +1,21 @@
+// Gradients of the attention ops.
+#include "autodiff/rules/unbroadcast.h"
+#include "autodiff/vjp.h"
+
+namespace gptc {
+
+// dy where the mask keeps x, else 0. The mask of zeros is 0 where it keeps and -inf elsewhere, and small: [rows,
+// columns].
+Cotangents VjpCausalMask(const VjpContext& c) {
+  const Type type = c.input(0).type();
+  const Shape matrix(type.shape.end() - 2, type.shape.end());
+  const Tensor mask = c.g.CausalMask(c.g.Constant(0, type.dtype, matrix));
+  const Tensor kept = c.g.Compare(mask, c.g.Constant(0, type.dtype), "eq");
+  return {c.g.Select(kept, c.dy(), ScalarLike(c.g, c.dy(), 0))};
+}
+
+Cotangents VjpSoftmax(const VjpContext& c) {
+  return {c.g.EmitOne(Op::kSoftmaxBackward, {c.result(), c.dy()}, {{"causal", c.attributes.Bool("causal")}})};
+}
+
+}  // namespace gptc

@@ -1,0 +1,176 @@
+// gptc compile, gptc opt, gptc passes: what runs passes.
+#include "frontends/gptc/compile.h"
+
+#include <cstdio>
+
+#include "absl/strings/str_format.h"
+#include "frontends/common/terminal.h"
+#include "frontends/gptc/input.h"
+#include "frontends/gptc/pipeline.h"
+#include "ir/printer.h"
+#include "ir/verifier.h"
+#include "nlohmann/json.hpp"
+#include "runtime/formats/files.h"
+
+namespace gptc {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The flags that bind dimensions.
+struct DimensionFlags {
+  int64_t batch = 1, seq = 0, decode_batch = 1, prefill = 0;
+
+  void Declare(CLI::App& app) {
+    app.add_option("--batch", batch, "Sequences in a micro-batch (B)")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str()->group("Shapes");
+    app.add_option("--seq", seq, "Tokens in a sequence (T); default: the model's context")->check(CLI::Range(int64_t{1}, int64_t{1} << 24))->group("Shapes");
+    app.add_option("--decode-batch", decode_batch, "Streams generated at once")->check(CLI::Range(int64_t{1}, int64_t{1} << 16))->capture_default_str()->group("Shapes");
+    app.add_option("--prefill", prefill, "Prompt tokens in a chunk; default: the model's")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->group("Shapes");
+  }
+
+  // Sizes for those dimensions that the module has.
+  StatusOr<std::vector<std::pair<std::string, int64_t>>> Sizes(const Module& module) const {
+    int context_at = module.FindDimension("context");
+    int64_t context = context_at >= 0 ? module.dimensions[context_at].value : -1;
+    int64_t t = seq;
+    if (t == 0) t = context;
+    if (t <= 0) return UsageError("--seq is needed: the model names no context");
+    if (context > 0 && t > context) return InvalidArgument("--seq ", t, ": the model's context is ", context, " tokens; give --seq ", context, " or less");
+    if (context > 0 && prefill > context) return InvalidArgument("--prefill ", prefill, ": the model's context is ", context, " tokens");
+    std::vector<std::pair<std::string, int64_t>> sizes;
+    for (const auto& [name, size] : {std::pair{"B", batch}, {"T", t}, {"decode_B", decode_batch}, {"prefill_T", prefill}}) {
+      if (size > 0 && module.FindDimension(name) >= 0) sizes.emplace_back(name, size);
+    }
+    return sizes;
+  }
+};
+
+class CompileCommand : public Subcommand {
+ public:
+  std::string name() const override { return "compile"; }
+  std::string summary() const override { return "compile a model to a plan"; }
+
+  void Declare(CLI::App& app) override {
+    app.add_option("graph", graph_, "The model, in text form")->required();
+    app.add_option("-o,--output", output_, "The plan to write")->required();
+    dimensions_.Declare(app);
+    app.add_option("--target", options_.target, "native, cpu:x86_64, cpu:avx2, cpu:avx512, cpu:avx512_bf16")->capture_default_str()->group("Code");
+    app.add_option("--precision", options_.precision, "What matrix products compute in")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group("Code");
+    app.add_option("--residual", residual_, "Type of the residual stream")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group("Code");
+    app.add_option("--disable", options_.disabled, "Leave this pass out; may be repeated")->group("Passes");
+    app.add_option("--print-after", print_after_, "Print the text form after this pass, or after 'all'")->group("Passes");
+    app.add_option("--dump-dir", dump_dir_, "Write those texts here, a file each, instead of to standard error")->group("Passes");
+    app.add_flag("--remarks", remarks_, "Say what each pass did, and did not do, and why")->group("Passes");
+    app.footer("Example:\n  gptc compile gpt2.graph -o plan.fb --batch 4 --seq 256");
+  }
+
+  Status Run() override {
+    if (residual_ != "f32") return UsageError("--residual ", residual_, ": this version computes in f32");
+    if (!print_after_.empty() && print_after_ != "all") RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
+    if (!dump_dir_.empty()) RETURN_IF_ERROR(MakeDirectories(dump_dir_));
+    ASSIGN_OR_RETURN(Module module, ReadModule(graph_));
+    ASSIGN_OR_RETURN(options_.dimensions, dimensions_.Sizes(module));
+    options_.instrument.fingerprint = Verbosity() > 0;
+    options_.instrument.after = [this](int index, const Pass& pass, const Module& m) { return Show(index + 1, pass.name, m); };
+    ASSIGN_OR_RETURN(Compilation result, Compile(std::move(module), options_, [this](const Module& m) { return Show(0, "input", m); }));
+    for (const PassRecord& record : result.passes) {
+      LogVerbose(absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
+    }
+    if (remarks_) {
+      for (const auto& remark : result.plan.remarks) {
+        Log(Cat(remark->location.empty() ? "" : Cat(remark->location, ": "), remark->pass, remark->done ? ": " : ": not done: ", remark->text));
+      }
+    }
+    return WriteOutput(output_, SerializePlan(result.plan));
+  }
+
+ private:
+  Status Show(int index, std::string_view stage, const Module& module) {
+    if (print_after_ != "all" && print_after_ != stage) return OkStatus();
+    std::string text = PrintModule(module);
+    if (dump_dir_.empty()) {
+      Log(Cat("// after ", stage, "\n", text));
+      return OkStatus();
+    }
+    return WriteOutput(absl::StrFormat("%s/%02d_%s.graph", dump_dir_, index, std::string(stage)), text);
+  }
+
+  std::string graph_, output_, print_after_, dump_dir_, residual_ = "f32";
+  bool remarks_ = false;
+  DimensionFlags dimensions_;
+  CompileOptions options_;
+};
+
+class OptCommand : public Subcommand {
+ public:
+  std::string name() const override { return "opt"; }
+  std::string summary() const override { return "run passes on a text: text in, text out"; }
+
+  void Declare(CLI::App& app) override {
+    app.add_option("graph", graph_, "The module, in text form")->required();
+    app.add_option("--passes", passes_, "Comma-separated names, in the order to run; empty: none, print it back")->required();
+    app.add_option("-o,--output", output_, "Where to write the text")->capture_default_str();
+    app.footer("Example:\n  gptc opt gpt2.graph --passes canonicalize,cse -o -");
+  }
+
+  Status Run() override {
+    std::vector<std::string> names;
+    for (size_t at = 0; at < passes_.size();) {
+      size_t end = std::min(passes_.find(',', at), passes_.size());
+      if (end > at) names.push_back(passes_.substr(at, end - at));
+      at = end + 1;
+    }
+    RETURN_IF_ERROR(CheckPassNames(names, false));
+    ASSIGN_OR_RETURN(Module module, ReadModule(graph_));
+    std::vector<Pass> passes;
+    for (const std::string& each : names) {
+      for (const Pass& pass : Pipeline()) {
+        if (pass.name == each) passes.push_back(pass);
+      }
+    }
+    if (!passes.empty()) {
+      for (const Dimension& dimension : module.dimensions) {
+        if (dimension.value < 0) {
+          return InvalidArgument(graph_, ": passes need sizes: dimension ", dimension.name, " has none; write `dim ", dimension.name, " = 4` in the text");
+        }
+      }
+      RETURN_IF_ERROR(BindDimensions(module, {}));
+    }
+    PassContext context;
+    RETURN_IF_ERROR(RunPasses(module, passes, {}, context).status());
+    return WriteOutput(output_, PrintModule(module));
+  }
+
+ private:
+  std::string graph_, passes_, output_ = "-";
+};
+
+class PassesCommand : public Subcommand {
+ public:
+  std::string name() const override { return "passes"; }
+  std::string summary() const override { return "list the passes in pipeline order"; }
+  void Declare(CLI::App& app) override {
+    app.add_flag("--json", json_, "As JSON");
+    app.footer("Example:\n  gptc passes --json");
+  }
+  Status Run() override {
+    Json list = Json::array();
+    std::string text;
+    for (const Pass& pass : Pipeline()) {
+      list.push_back({{"name", pass.name}, {"optional", pass.optional}, {"summary", pass.summary}});
+      text += absl::StrFormat("%-24s %s%s\n", pass.name, pass.summary, pass.optional ? "" : " (always)");
+    }
+    return WriteOutput("-", json_ ? list.dump(2) + "\n" : text);
+  }
+
+ private:
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Subcommand> MakeCompileCommand() { return std::make_unique<CompileCommand>(); }
+std::unique_ptr<Subcommand> MakeOptCommand() { return std::make_unique<OptCommand>(); }
+std::unique_ptr<Subcommand> MakePassesCommand() { return std::make_unique<PassesCommand>(); }
+
+}  // namespace gptc

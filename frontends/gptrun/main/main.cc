@@ -1,0 +1,17 @@
+// gptrun: runs what gptc compiled. One file a subcommand, in frontends/gptrun.
+#include "frontends/common/command.h"
+#include "frontends/gptrun/detokenize.h"
+#include "frontends/gptrun/doctor.h"
+#include "frontends/gptrun/tokenize.h"
+
+int main(int argc, char** argv) {
+  std::vector<std::unique_ptr<gptc::Subcommand>> commands;
+  commands.push_back(gptc::MakeTokenizeCommand());
+  commands.push_back(gptc::MakeDetokenizeCommand());
+  commands.push_back(gptc::MakeDoctorCommand());
+  return gptc::RunProgram(
+      {.name = "gptrun",
+       .description = "gptrun trains, evaluates and samples the plans that gptc compiles.",
+       .example = "Example:\n  gptrun tokenize input.txt -o shards/ --tokenizer chars\n  gptrun doctor"},
+      std::move(commands), argc, argv);
+}

@@ -1,0 +1,48 @@
+#include "ir/ops/rules.h"
+
+namespace gptc {
+
+InferResult InferMatMul(const InferContext& c) {
+  RETURN_IF_ERROR(RequireFloat(c, 0));
+  RETURN_IF_ERROR(RequireSameDType(c, 1, 0));
+  RETURN_IF_ERROR(RequireRank(c, 0, 2));
+  RETURN_IF_ERROR(RequireRank(c, 1, 2));
+  Shape a = c.input(0).shape, b = c.input(1).shape;
+  if (c.attributes.Bool("transpose_a")) std::swap(a[a.size() - 1], a[a.size() - 2]);
+  if (c.attributes.Bool("transpose_b")) std::swap(b[b.size() - 1], b[b.size() - 2]);
+  if (a[a.size() - 1] != b[b.size() - 2]) {
+    return InvalidArgument("inner dimensions differ: ", c.Describe(0), ", ", c.Describe(1));
+  }
+  Type type{c.input(0).dtype, {}};
+  if (!BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), type.shape)) {
+    return InvalidArgument("leading axes do not broadcast: ", c.Describe(0), ", ", c.Describe(1));
+  }
+  type.shape.push_back(a[a.size() - 2]);
+  type.shape.push_back(b[b.size() - 1]);
+  if (c.has(2)) {
+    RETURN_IF_ERROR(RequireSameDTypeOrF32(c, 2, 0));
+    RETURN_IF_ERROR(RequireShape(c, 2, type.shape));
+    type.dtype = c.input(2).dtype;
+  }
+  return std::vector<Type>{std::move(type)};
+}
+
+InferResult InferLinear(const InferContext& c) {
+  RETURN_IF_ERROR(RequireFloat(c, 0));
+  RETURN_IF_ERROR(RequireSameDType(c, 1, 0));
+  RETURN_IF_ERROR(RequireRank(c, 0, 1));
+  const Shape& w = c.input(1).shape;
+  if (w.size() != 2) return InvalidArgument("w must have the two axes [in, out]: ", c.Describe(1));
+  if (c.input(0).shape.back() != w[0]) {
+    return InvalidArgument("inner dimensions differ: ", c.Describe(0), ", ", c.Describe(1));
+  }
+  if (c.has(2)) {
+    RETURN_IF_ERROR(RequireSameDTypeOrF32(c, 2, 0));
+    RETURN_IF_ERROR(RequireShape(c, 2, {w[1]}));
+  }
+  Type type = c.input(0);
+  type.shape.back() = w[1];
+  return std::vector<Type>{std::move(type)};
+}
+
+}  // namespace gptc

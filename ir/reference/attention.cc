@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ir/reference/loops.h"
+
+namespace gptc {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// How many columns row `row` (of all the rows of x) may see.
+int64_t Visible(const HostTensor& x, int64_t row, bool causal) {
+  int64_t columns = WidthOf(x);
+  if (!causal) return columns;
+  int64_t rows = x.type.shape.end()[-2];
+  return std::clamp<int64_t>(row % rows + (columns - rows) + 1, 0, columns);
+}
+
+// In place; a row that is -inf throughout becomes 0.
+void SoftmaxOf(double* row, int64_t count) {
+  double highest = -kInfinity, sum = 0;
+  for (int64_t j = 0; j < count; ++j) highest = std::max(highest, row[j]);
+  if (highest == -kInfinity && std::all_of(row, row + count, [](double x) { return x == -kInfinity; })) {
+    std::fill(row, row + count, 0);
+    return;
+  }
+  for (int64_t j = 0; j < count; ++j) sum += row[j] = std::exp(row[j] - highest);
+  for (int64_t j = 0; j < count; ++j) row[j] /= sum;
+}
+
+}  // namespace
+
+void EvalCausalMask(const EvalContext& c) {
+  const HostTensor& x = c.input(0);
+  int64_t columns = WidthOf(x);
+  for (int64_t row = 0; row < RowCountOf(x); ++row) {
+    for (int64_t j = 0; j < columns; ++j) {
+      int64_t place = row * columns + j;
+      c.result().data[place] = j < Visible(x, row, true) ? x.data[place] : -kInfinity;
+    }
+  }
+}
+
+void EvalSoftmax(const EvalContext& c) {
+  const HostTensor& x = c.input(0);
+  int64_t columns = WidthOf(x);
+  for (int64_t row = 0; row < RowCountOf(x); ++row) {
+    int64_t visible = Visible(x, row, c.attributes.Bool("causal"));
+    double* y = c.result().data.data() + row * columns;
+    std::copy_n(x.data.data() + row * columns, visible, y);
+    SoftmaxOf(y, visible);
+  }
+}
+
+// dx = y·(dy - sum of y·dy over the row). What the mask hides is 0, whatever dy holds there.
+void EvalSoftmaxBackward(const EvalContext& c) {
+  const HostTensor &y = c.input(0), &dy = c.input(1);
+  int64_t columns = WidthOf(y);
+  for (int64_t row = 0; row < RowCountOf(y); ++row) {
+    int64_t begin = row * columns, end = begin + Visible(y, row, c.attributes.Bool("causal"));
+    double dot = 0;
+    for (int64_t i = begin; i < end; ++i) dot += y.data[i] * dy.data[i];
+    for (int64_t i = begin; i < end; ++i) c.result().data[i] = y.data[i] * (dy.data[i] - dot);
+  }
+}
+
+// Rows that have no place in the cache are dropped.
+void EvalCacheUpdate(const EvalContext& c) {
+  const HostTensor &cache = c.input(0), &x = c.input(1);
+  int64_t slots = cache.type.shape[0], context = cache.type.shape[1], width = cache.type.shape[2];
+  int64_t rows = x.type.shape[1];
+  c.result().data = cache.data;
+  for (int64_t b = 0; b < x.type.shape[0]; ++b) {
+    int64_t slot = static_cast<int64_t>(c.input(3).data[b]);
+    for (int64_t t = 0; t < rows; ++t) {
+      int64_t position = static_cast<int64_t>(c.input(2).data[b]) + t;
+      if (slot < 0 || slot >= slots || position < 0 || position >= context) continue;
+      std::copy_n(x.data.data() + (b * rows + t) * width, width,
+                  c.result().data.data() + (slot * context + position) * width);
+    }
+  }
+}
+
+// Query (b, t) attends the keys 0..positions[b] + t of slot slots[b], at most the whole context. A query without a slot
+// or with a position below 0 gives 0.
+void EvalCachedAttention(const EvalContext& c) {
+  const HostTensor &q = c.input(0), &keys = c.input(1), &values = c.input(2);
+  int64_t slots = keys.type.shape[0], context = keys.type.shape[1], width = keys.type.shape[2];
+  int64_t rows = q.type.shape[1], heads = c.attributes.Int("heads"), head_size = width / heads;
+  double scale = c.attributes.Double("scale");
+  for (int64_t b = 0; b < q.type.shape[0]; ++b) {
+    int64_t slot = static_cast<int64_t>(c.input(4).data[b]);
+    if (slot < 0 || slot >= slots) continue;
+    for (int64_t t = 0; t < rows; ++t) {
+      int64_t count = std::clamp<int64_t>(static_cast<int64_t>(c.input(3).data[b]) + t + 1, 0, context);
+      for (int64_t h = 0; h < heads; ++h) {
+        int64_t query = (b * rows + t) * width + h * head_size, first = slot * context * width + h * head_size;
+        std::vector<double> weights(count);
+        for (int64_t j = 0; j < count; ++j) {
+          for (int64_t i = 0; i < head_size; ++i) {
+            weights[j] += scale * q.data[query + i] * keys.data[first + j * width + i];
+          }
+        }
+        SoftmaxOf(weights.data(), count);
+        for (int64_t j = 0; j < count; ++j) {
+          for (int64_t i = 0; i < head_size; ++i) {
+            c.result().data[query + i] += weights[j] * values.data[first + j * width + i];
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace gptc

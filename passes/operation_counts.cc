@@ -1,0 +1,65 @@
+#include "passes/operation_counts.h"
+
+#include <algorithm>
+
+namespace gptc {
+namespace {
+
+double Elements(const Graph& graph, Value value) { return static_cast<double>(ElementCount(graph.type(value).shape)); }
+
+double Flops(const Graph& graph, const OpNode& node) {
+  double result = node.results.empty() ? 0 : Elements(graph, node.results[0]);
+  const std::string& family = InfoOf(node.op).family;
+  if (family == "movement" || node.op == Op::kConstant || node.op == Op::kCopy || node.op == Op::kCacheUpdate) return 0;
+  switch (node.op) {
+    case Op::kMatMul: {
+      const Shape& a = graph.type(node.inputs[0]).shape;
+      double inner = static_cast<double>(a[a.size() - (node.attributes.Bool("transpose_a") ? 2 : 1)]);
+      return 2 * result * inner + (node.inputs.size() > 2 ? result : 0);
+    }
+    case Op::kLinear:
+      return 2 * result * static_cast<double>(graph.type(node.inputs[1]).shape[0]) + (node.inputs.size() > 2 ? result : 0);
+    case Op::kCachedAttention: {
+      double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
+      return 4 * result * keys;
+    }
+    case Op::kEmbedding: return 0;
+    case Op::kEmbeddingBackward: return Elements(graph, node.inputs[1]);
+    default: break;
+  }
+  double most = result;
+  for (Value input : node.inputs) most = std::max(most, Elements(graph, input));
+  if (node.op == Op::kGlobalNorm) {
+    most = 0;
+    for (Value input : node.inputs) most += 2 * Elements(graph, input);
+    return most;
+  }
+  double per_element = 1;
+  if (family == "norm") per_element = node.op == Op::kLayerNorm || node.op == Op::kRmsNorm ? 8 : 16;
+  if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward) per_element = node.attributes.Bool("causal") ? 2.5 : 5;
+  if (node.op == Op::kAdamW) per_element = 14;
+  if (family == "loss") per_element = 4;
+  return per_element * most;
+}
+
+}  // namespace
+
+OperationCount CountOperations(const Graph& graph, const OpNode& node) {
+  if (InfoOf(node.op).execution == Execution::kView) return {};
+  OperationCount count;
+  count.flops = Flops(graph, node);
+  for (Value result : node.results) count.bytes += static_cast<double>(ByteCount(graph.type(result)));
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    bool rows_alone = node.op == Op::kEmbedding && i == 0;  // a look-up reads the rows it gives
+    bool in_place = node.op == Op::kCacheUpdate && i == 0;
+    if (in_place) {
+      count.bytes -= static_cast<double>(ByteCount(graph.type(node.results[0])));
+      continue;
+    }
+    Value counted = rows_alone ? node.results[0] : node.inputs[i];
+    count.bytes += static_cast<double>(ByteCount(graph.type(counted)));
+  }
+  return count;
+}
+
+}  // namespace gptc

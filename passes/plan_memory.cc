@@ -1,0 +1,257 @@
+#include "passes/plan_memory.h"
+
+#include <algorithm>
+#include <map>
+
+#include "ir/base/check.h"
+#include "passes/place_lifetimes.h"
+#include "passes/rewriter.h"
+
+namespace gptc {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+int64_t Aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// A block of memory that several values share one after another. `state` >= 0: the state's memory.
+struct Block {
+  int begin = 0;
+  int end = 0;
+  int64_t bytes = 0;
+  int state = -1;
+};
+
+// Decides which values of a graph share a block. Steps are numbered 0..n-1 by op; inputs begin at -1; outputs end at n.
+class BlockAssigner {
+ public:
+  BlockAssigner(const Module& module, const Graph& graph)
+      : module_(module), graph_(graph), last_use_(graph.value_count(), -1), block_of_(graph.value_count(), -1), wanted_(graph.value_count(), -1) {}
+
+  void Run() {
+    int count = static_cast<int>(graph_.ops.size());
+    for (int i = 0; i < count; ++i) {
+      for (Value input : graph_.ops[i].inputs) last_use_[input.id] = i;
+    }
+    for (const Output& output : graph_.outputs) last_use_[output.value.id] = count;
+    for (int i = count - 1; i >= 0; --i) ExtendThroughView(graph_.ops[i]);
+    for (const Store& store : graph_.stores) Donate(store);
+    for (const Store& store : graph_.stores) last_use_[store.value.id] = count;
+
+    for (Value input : graph_.inputs) NewBlock(input, -1);
+    for (int id = 0; id < graph_.value_count(); ++id) {
+      const ValueInfo& info = graph_.info(Value{id});
+      if (info.kind == ValueInfo::Kind::kState) block_of_[id] = StateBlock(info.producer);
+    }
+    for (int i = 0; i < count; ++i) {
+      const OpNode& node = graph_.ops[i];
+      for (size_t r = 0; r < node.results.size(); ++r) Place(node, r, i);
+    }
+  }
+
+  const std::vector<Block>& blocks() const { return blocks_; }
+  int BlockOf(Value value) const { return block_of_[value.id]; }
+
+ private:
+  // A view's readers read its operand.
+  void ExtendThroughView(const OpNode& node) {
+    if (InfoOf(node.op).execution != Execution::kView) return;
+    int& of = last_use_[node.inputs[0].id];
+    of = std::max(of, last_use_[node.results[0].id]);
+  }
+
+  Value BehindViews(Value value) const {
+    while (true) {
+      const ValueInfo& info = graph_.info(value);
+      if (info.kind != ValueInfo::Kind::kResult || InfoOf(graph_.ops[info.producer].op).execution != Execution::kView) return value;
+      value = graph_.ops[info.producer].inputs[0];
+    }
+  }
+
+  // Wants the stored value, and the operands it may be written over, in the state's memory, as far back as that is legal: nothing
+  // may read the old content after the first of them is written (the op that writes it may, where it may write in place).
+  void Donate(const Store& store) {
+    Value old = graph_.FindState(store.state);
+    int old_last = old.valid() ? last_use_[old.id] : -1;
+    Value value = BehindViews(store.value);
+    if (graph_.info(value).kind != ValueInfo::Kind::kResult || last_use_[value.id] == static_cast<int>(graph_.ops.size())) return;
+    while (value.valid()) {
+      const ValueInfo& info = graph_.info(value);
+      if (info.kind != ValueInfo::Kind::kResult || wanted_[value.id] >= 0) return;
+      const OpNode& node = graph_.ops[info.producer];
+      if (InfoOf(node.op).execution == Execution::kView) return;
+      bool reads_old = std::find_if(node.inputs.begin(), node.inputs.end(), [&](Value v) { return BehindViews(v) == old; }) != node.inputs.end();
+      if (old_last > info.producer || (old_last == info.producer && reads_old && !MayAlias(node, info.result_index, old))) return;
+      wanted_[value.id] = store.state;
+      Value next;
+      for (int input : ResultSpec(node, info.result_index).may_alias) {
+        if (input >= static_cast<int>(node.inputs.size())) continue;
+        Value candidate = node.inputs[input];
+        const ValueInfo& candidate_info = graph_.info(candidate);
+        if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type && last_use_[candidate.id] == info.producer && !SharedOperand(node, input)) {
+          next = candidate;
+          break;
+        }
+      }
+      value = next;
+    }
+  }
+
+  static const OperandSpec& ResultSpec(const OpNode& node, int result) {
+    const auto& specs = InfoOf(node.op).results;
+    return specs[std::min<size_t>(result, specs.size() - 1)];
+  }
+
+  bool MayAlias(const OpNode& node, int result, Value operand) const {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.inputs[i] == operand) {
+        const auto& allowed = ResultSpec(node, result).may_alias;
+        if (std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end() || SharedOperand(node, static_cast<int>(i))) return false;
+      } else if (BehindViews(node.inputs[i]) == operand) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // Whether another operand of the op reads the same memory, and is not the same value.
+  bool SharedOperand(const OpNode& node, int input) const {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (static_cast<int>(i) != input && node.inputs[i] != node.inputs[input] && BehindViews(node.inputs[i]) == BehindViews(node.inputs[input])) return true;
+    }
+    return false;
+  }
+
+  int StateBlock(int state) {
+    auto [at, made] = state_blocks_.try_emplace(state, static_cast<int>(blocks_.size()));
+    if (made) blocks_.push_back({0, 0, 0, state});
+    return at->second;
+  }
+
+  void NewBlock(Value value, int begin) {
+    block_of_[value.id] = static_cast<int>(blocks_.size());
+    blocks_.push_back({begin, std::max(begin, last_use_[value.id]), ByteCount(graph_.type(value)), -1});
+  }
+
+  void Place(const OpNode& node, size_t r, int step) {
+    Value result = node.results[r];
+    if (InfoOf(node.op).execution == Execution::kView) {
+      block_of_[result.id] = block_of_[node.inputs[0].id];
+      return;
+    }
+    if (wanted_[result.id] >= 0) {
+      block_of_[result.id] = StateBlock(wanted_[result.id]);
+      return;
+    }
+    for (int input : ResultSpec(node, static_cast<int>(r)).may_alias) {
+      if (input >= static_cast<int>(node.inputs.size())) continue;
+      Value operand = node.inputs[input];
+      int block = block_of_[operand.id];
+      if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step || SharedBlock(node, input, r)) continue;
+      block_of_[result.id] = block;
+      blocks_[block].end = std::max(step, last_use_[result.id]);
+      return;
+    }
+    NewBlock(result, step);
+  }
+
+  // Whether another operand, or an earlier result, of the op lies in the same block.
+  bool SharedBlock(const OpNode& node, int input, size_t r) const {
+    int block = block_of_[node.inputs[input].id];
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (static_cast<int>(i) != input && node.inputs[i] != node.inputs[input] && block_of_[node.inputs[i].id] == block) return true;
+    }
+    for (size_t i = 0; i < r; ++i) {
+      if (block_of_[node.results[i].id] == block) return true;
+    }
+    return false;
+  }
+
+  const Module& module_;
+  const Graph& graph_;
+  std::vector<int> last_use_;  // by value: the last step that reads it, or a view of it
+  std::vector<int> block_of_;  // by value
+  std::vector<int> wanted_;    // by value: the state in whose memory it shall lie
+  std::vector<Block> blocks_;
+  std::map<int, int> state_blocks_;
+};
+
+// A store of a state's value, of a graph input, or of a value stored already gets a copy of its own.
+Status CopyForeignStores(Module& module, Graph& graph) {
+  std::vector<bool> stored(graph.value_count());
+  for (size_t i = 0; i < graph.stores.size(); ++i) {
+    Value value = graph.stores[i].value;
+    if (graph.info(value).kind == ValueInfo::Kind::kResult && !stored[value.id]) {
+      stored[value.id] = true;
+      continue;
+    }
+    GraphBuilder builder(module, graph);
+    graph.stores[i].value = builder.Copy({&builder, value}).value;
+    RETURN_IF_ERROR(builder.Finish());
+  }
+  return OkStatus();
+}
+
+std::vector<Lifetime> ArenaLifetimes(const std::vector<Block>& blocks, std::vector<int>& arena_index) {
+  std::vector<Lifetime> lifetimes;
+  for (const Block& block : blocks) {
+    arena_index.push_back(block.state >= 0 ? -1 : static_cast<int>(lifetimes.size()));
+    if (block.state < 0) lifetimes.push_back({block.begin, block.end, block.bytes});
+  }
+  return lifetimes;
+}
+
+}  // namespace
+
+Status PlanMemory(Module& module, PassContext& context) {
+  int64_t at = 0;
+  for (State& state : module.states) {
+    state.offset = at;
+    at += Aligned(ByteCount(state.type));
+  }
+  for (Graph& graph : module.graphs) {
+    RETURN_IF_ERROR(CopyForeignStores(module, graph));
+    BlockAssigner assigner(module, graph);
+    assigner.Run();
+    std::vector<int> arena_index;
+    Placement placement = PlaceLifetimes(ArenaLifetimes(assigner.blocks(), arena_index), kAlignment);
+    for (int id = 0; id < graph.value_count(); ++id) {
+      ValueInfo& info = graph.info(Value{id});
+      int block = assigner.BlockOf(Value{id});
+      if (info.kind == ValueInfo::Kind::kState || block < 0) continue;
+      info.in_state = assigner.blocks()[block].state;
+      info.offset = info.in_state >= 0 ? -1 : placement.offsets[arena_index[block]];
+    }
+    context.Done({}, Cat(graph.name, ": arena ", HumanBytes(placement.peak), ", at least ", HumanBytes(placement.lower_bound), " for what lives at once"));
+  }
+  return OkStatus();
+}
+
+MemorySummary SummarizeMemory(const Module& module, const Graph& graph) {
+  BlockAssigner assigner(module, graph);
+  assigner.Run();
+  std::vector<int> arena_index;
+  MemorySummary summary;
+  std::vector<std::pair<int, int64_t>> events;
+  for (const Block& block : assigner.blocks()) {
+    if (block.state >= 0) continue;
+    events.emplace_back(block.begin, Aligned(block.bytes));
+    events.emplace_back(block.end + 1, -Aligned(block.bytes));
+  }
+  std::sort(events.begin(), events.end());
+  int64_t alive = 0;
+  for (const auto& [step, change] : events) summary.lower_bound = std::max(summary.lower_bound, alive += change);
+  for (int id = 0; id < graph.value_count(); ++id) {
+    const ValueInfo& info = graph.info(Value{id});
+    if (info.offset >= 0) summary.arena_bytes = std::max(summary.arena_bytes, info.offset + Aligned(ByteCount(info.type)));
+  }
+  return summary;
+}
+
+int64_t StateBytes(const Module& module) {
+  int64_t bytes = 0;
+  for (const State& state : module.states) bytes = std::max(bytes, state.offset + Aligned(ByteCount(state.type)));
+  return bytes;
+}
+
+}  // namespace gptc

@@ -1,0 +1,29 @@
+// Gives every value its place: states in the state region, everything else in the arena, by lifetimes (place_lifetimes.h).
+//
+//   views (reshape)        lie where their operand lies
+//   in-place results       lie over an operand that dies with the op, where the op table allows it
+//   stored results         lie in the state's own memory (donation), where nobody needs the old content any more; else the
+//                          executor copies at the end. A store of another state's value gets a `copy` op first.
+//   all others             share the arena: blocks whose lifetimes do not meet may overlap
+//
+// Inputs are written before the first op, outputs read after the last. Entry points run one at a time and share one arena.
+#ifndef GPTC_PASSES_PLAN_MEMORY_H_
+#define GPTC_PASSES_PLAN_MEMORY_H_
+
+#include "passes/pass.h"
+
+namespace gptc {
+
+Status PlanMemory(Module& module, PassContext& context);
+
+// After PlanMemory. Sizes in bytes, rounded up to the alignment.
+struct MemorySummary {
+  int64_t arena_bytes = 0;
+  int64_t lower_bound = 0;  // the largest sum of bytes alive at once
+};
+MemorySummary SummarizeMemory(const Module& module, const Graph& graph);
+int64_t StateBytes(const Module& module);
+
+}  // namespace gptc
+
+#endif  // GPTC_PASSES_PLAN_MEMORY_H_

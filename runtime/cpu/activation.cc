@@ -1,0 +1,190 @@
+// Activations and GELU's backward. x, y, dx, dy: one shape; f32, bf16 (computed in f32) or f64.
+//
+// Everything is written so that a large |x| gives the limit and a NaN gives NaN:
+//   gelu, tanh form   x·σ(2u), u = √(2/π)(x + 0.044715 x³)   (Hendrycks & Gimpel 2016; 0.5(1 + tanh u) = σ(2u))
+//   gelu, exact       x·Φ(x), Φ from erfc for negative x, so that the left tail does not cancel
+//   silu              x / (1 + e^-x)
+// Parallel over pieces of the range; reads each operand once, writes the result once.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/cpu/activation.cc"
+#include "runtime/cpu/simd.h"
+// clang-format off
+#include "hwy/foreach_target.h"
+#include "runtime/cpu/simd-inl.h"
+// clang-format on
+
+#ifndef GPTC_RUNTIME_CPU_ACTIVATION_ONCE
+#define GPTC_RUNTIME_CPU_ACTIVATION_ONCE
+#include <cmath>
+#include <numbers>
+
+#include "runtime/cpu/kernels.h"
+#include "runtime/cpu/parallel.h"
+#include "runtime/cpu/unsupported.h"
+
+namespace gptc {
+namespace {
+enum class Activation { kGeluTanh, kGeluErf, kRelu, kSigmoid, kSilu };
+constexpr double kSqrt2OverPi = 0.79788456080286535588;
+constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
+constexpr double kCubic = 0.044715;
+}  // namespace
+}  // namespace gptc
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace gptc {
+namespace HWY_NAMESPACE {
+namespace {
+
+HWY_INLINE VF F(double value) { return hn::Set(DF(), static_cast<float>(value)); }
+
+// -2u of the tanh form.
+HWY_INLINE VF MinusTwoU(VF x) {
+  const VF x2 = hn::Mul(x, x);
+  return hn::Mul(x, hn::MulAdd(x2, F(-2 * kSqrt2OverPi * kCubic), F(-2 * kSqrt2OverPi)));
+}
+
+HWY_INLINE VF GeluTanh(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(MinusTwoU(x)))); }
+
+// σ + x·σ(1-σ)·2u'. Beyond |x| = 10 the derivative is 0 or 1 to the last bit, and x is held there so that no factor overflows.
+HWY_INLINE VF GeluTanhDerivative(VF x) {
+  const VF held = hn::IfThenElse(hn::Gt(x, F(10)), F(10), hn::IfThenElse(hn::Lt(x, F(-10)), F(-10), x));
+  const VF e = ExpOf(MinusTwoU(held));
+  const VF sigma = hn::Div(F(1), hn::Add(F(1), e));
+  const VF x2 = hn::Mul(held, held);
+  const VF two_du = hn::MulAdd(x2, F(6 * kSqrt2OverPi * kCubic), F(2 * kSqrt2OverPi));
+  return hn::MulAdd(hn::Mul(hn::Mul(held, sigma), hn::Mul(e, sigma)), two_du, sigma);
+}
+
+HWY_INLINE VF GeluErf(VF x) { return hn::Mul(x, NormalCdf(x)); }
+
+// Φ(x) + x·φ(x)
+HWY_INLINE VF GeluErfDerivative(VF x) {
+  const VF density = hn::Mul(F(kInverseSqrt2Pi), ExpOf(hn::Mul(hn::Mul(x, x), F(-0.5))));
+  return hn::MulAdd(x, density, NormalCdf(x));
+}
+
+HWY_INLINE VF Relu(VF x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(DF())), hn::Zero(DF()), x); }
+HWY_INLINE VF Silu(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(hn::Neg(x)))); }
+
+template <typename T>
+HWY_INLINE void ForwardRow(Activation kind, const T* x, T* y, size_t n) {
+  switch (kind) {
+    case Activation::kGeluTanh: return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluTanh(v); });
+    case Activation::kGeluErf: return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluErf(v); });
+    case Activation::kRelu: return MapRow(x, y, n, [](VF v) HWY_ATTR { return Relu(v); });
+    case Activation::kSigmoid: return MapRow(x, y, n, [](VF v) HWY_ATTR { return SigmoidOf(v); });
+    case Activation::kSilu: return MapRow(x, y, n, [](VF v) HWY_ATTR { return Silu(v); });
+  }
+}
+void ForwardF32(Activation kind, const float* x, float* y, size_t n) { ForwardRow(kind, x, y, n); }
+void ForwardBf16(Activation kind, const Bf16* x, Bf16* y, size_t n) { ForwardRow(kind, x, y, n); }
+
+template <typename T>
+HWY_INLINE void GeluBackwardRow(bool tanh, const T* x, const T* dy, T* dx, size_t n) {
+  if (tanh) {
+    MapRow2(x, true, dy, true, dx, n, [](VF v, VF d) HWY_ATTR { return hn::Mul(d, GeluTanhDerivative(v)); });
+  } else {
+    MapRow2(x, true, dy, true, dx, n, [](VF v, VF d) HWY_ATTR { return hn::Mul(d, GeluErfDerivative(v)); });
+  }
+}
+void GeluBackwardF32(bool tanh, const float* x, const float* dy, float* dx, size_t n) { GeluBackwardRow(tanh, x, dy, dx, n); }
+void GeluBackwardBf16(bool tanh, const Bf16* x, const Bf16* dy, Bf16* dx, size_t n) { GeluBackwardRow(tanh, x, dy, dx, n); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gptc
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace gptc {
+namespace {
+
+HWY_EXPORT(ForwardF32);
+HWY_EXPORT(ForwardBf16);
+HWY_EXPORT(GeluBackwardF32);
+HWY_EXPORT(GeluBackwardBf16);
+
+// An exponential and a division cost several plain operations.
+constexpr int64_t kGrain = kChunkWork / 4;
+
+double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double NormalDistribution(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
+double TwoU(double x) { return 2 * kSqrt2OverPi * x * (1 + kCubic * x * x); }
+
+double Apply(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kGeluTanh: return x * Sigmoid(TwoU(x));
+    case Activation::kGeluErf: return x * NormalDistribution(x);
+    case Activation::kRelu: return x < 0 ? 0 : x;
+    case Activation::kSigmoid: return Sigmoid(x);
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+  }
+  return 0;
+}
+
+double GeluDerivative(bool tanh, double x) {
+  if (!tanh) return NormalDistribution(x) + x * kInverseSqrt2Pi * std::exp(-0.5 * x * x);
+  if (std::abs(x) > 30) return x > 0 ? 1 : 0;
+  return Sigmoid(TwoU(x)) + x * Sigmoid(TwoU(x)) * Sigmoid(-TwoU(x)) * 2 * kSqrt2OverPi * (1 + 3 * kCubic * x * x);
+}
+
+StatusOr<BoundKernel> BindForward(const KernelArgs& args, Activation kind, std::string_view name) {
+  const TensorView x = args.input(0), y = args.result();
+  if (x.type.dtype == y.type.dtype) {
+    const auto bind = [&]<typename T>(T*, auto row) -> BoundKernel {
+      return [=, in = x.as<const T>(), out = y.as<T>(), count = y.count()] {
+        ParallelFor(count, kGrain, [&](int64_t begin, int64_t end) { row(in + begin, out + begin, static_cast<size_t>(end - begin)); });
+      };
+    };
+    switch (y.type.dtype) {
+      case DType::kF32: return bind(static_cast<float*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, r...); });
+      case DType::kBF16: return bind(static_cast<Bf16*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardBf16)(kind, r...); });
+      case DType::kF64:
+        return bind(static_cast<double*>(nullptr), [kind](const double* in, double* out, size_t n) {
+          for (size_t i = 0; i < n; ++i) out[i] = Apply(kind, in[i]);
+        });
+      default: break;
+    }
+  }
+  return Unsupported(name, args, "f32, bf16 or f64");
+}
+
+}  // namespace
+
+StatusOr<BoundKernel> BindCpuGelu(const KernelArgs& args) {
+  return BindForward(args, args.attributes.Bool("tanh") ? Activation::kGeluTanh : Activation::kGeluErf, "gelu");
+}
+StatusOr<BoundKernel> BindCpuRelu(const KernelArgs& args) { return BindForward(args, Activation::kRelu, "relu"); }
+StatusOr<BoundKernel> BindCpuSigmoid(const KernelArgs& args) { return BindForward(args, Activation::kSigmoid, "sigmoid"); }
+StatusOr<BoundKernel> BindCpuSilu(const KernelArgs& args) { return BindForward(args, Activation::kSilu, "silu"); }
+
+// dx = dy · gelu'(x)
+StatusOr<BoundKernel> BindCpuGeluBackward(const KernelArgs& args) {
+  const TensorView x = args.input(0), dy = args.input(1), dx = args.result();
+  const bool tanh = args.attributes.Bool("tanh");
+  if (x.type.dtype == dx.type.dtype && dy.type.dtype == dx.type.dtype) {
+    const auto bind = [&]<typename T>(T*, auto row) -> BoundKernel {
+      return [=, a = x.as<const T>(), b = dy.as<const T>(), out = dx.as<T>(), count = dx.count()] {
+        ParallelFor(count, kGrain,
+                    [&](int64_t begin, int64_t end) { row(a + begin, b + begin, out + begin, static_cast<size_t>(end - begin)); });
+      };
+    };
+    switch (dx.type.dtype) {
+      case DType::kF32:
+        return bind(static_cast<float*>(nullptr), [tanh](auto... r) { HWY_DYNAMIC_DISPATCH(GeluBackwardF32)(tanh, r...); });
+      case DType::kBF16:
+        return bind(static_cast<Bf16*>(nullptr), [tanh](auto... r) { HWY_DYNAMIC_DISPATCH(GeluBackwardBf16)(tanh, r...); });
+      case DType::kF64:
+        return bind(static_cast<double*>(nullptr), [tanh](const double* a, const double* b, double* out, size_t n) {
+          for (size_t i = 0; i < n; ++i) out[i] = b[i] * GeluDerivative(tanh, a[i]);
+        });
+      default: break;
+    }
+  }
+  return Unsupported("gelu_backward", args, "f32, bf16 or f64");
+}
+
+}  // namespace gptc
+#endif  // HWY_ONCE

@@ -1,0 +1,153 @@
+#include "runtime/cpu/gemv.h"
+
+#include "runtime/cpu/parallel.h"
+#include "runtime/cpu/simd.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/cpu/gemv.cc"
+#include "hwy/foreach_target.h"
+#include "runtime/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace gptc {
+namespace HWY_NAMESPACE {
+
+// Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the hardware
+// prefetches, and every element read serves all rows of x; the columns of y stay in L1.
+template <typename T>
+void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
+  const DF d;
+  const int64_t lanes = hn::Lanes(d);
+  constexpr int64_t kTile = 1024;
+  for (int64_t tile = begin; tile < end; tile += kTile) {
+    const int64_t stop = HWY_MIN(end, tile + kTile);
+    int64_t row = 0;
+    for (; row + 8 <= k; row += 8) {
+      const T* w0 = w + row * n;
+      int64_t j = tile;
+      for (; j + lanes <= stop; j += lanes) {
+        const VF v0 = LoadFloats(w0 + j), v1 = LoadFloats(w0 + n + j);
+        const VF v2 = LoadFloats(w0 + 2 * n + j), v3 = LoadFloats(w0 + 3 * n + j);
+        const VF v4 = LoadFloats(w0 + 4 * n + j), v5 = LoadFloats(w0 + 5 * n + j);
+        const VF v6 = LoadFloats(w0 + 6 * n + j), v7 = LoadFloats(w0 + 7 * n + j);
+        for (int64_t i = 0; i < m; ++i) {
+          const float* xi = x + i * k + row;
+          VF sum = hn::LoadU(d, y + i * n + j);
+          sum = hn::MulAdd(hn::Set(d, xi[0]), v0, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[1]), v1, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[2]), v2, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[3]), v3, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[4]), v4, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[5]), v5, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[6]), v6, sum);
+          sum = hn::MulAdd(hn::Set(d, xi[7]), v7, sum);
+          hn::StoreU(sum, d, y + i * n + j);
+        }
+      }
+      if (j < stop) {
+        const size_t left = static_cast<size_t>(stop - j);
+        for (int64_t r = 0; r < 8; ++r) {
+          const VF v = LoadSome(w0 + r * n + j, left);
+          for (int64_t i = 0; i < m; ++i) {
+            StoreSome(hn::MulAdd(hn::Set(d, x[i * k + row + r]), v, LoadSome(y + i * n + j, left)), y + i * n + j, left);
+          }
+        }
+      }
+    }
+    for (; row < k; ++row) {
+      const T* wr = w + row * n;
+      for (int64_t i = 0; i < m; ++i) {
+        float* yi = y + i * n;
+        const VF scale = hn::Set(d, x[i * k + row]);
+        int64_t j = tile;
+        for (; j + lanes <= stop; j += lanes) StoreFloats(hn::MulAdd(scale, LoadFloats(wr + j), LoadFloats(yi + j)), yi + j);
+        if (j < stop) {
+          const size_t left = static_cast<size_t>(stop - j);
+          StoreSome(hn::MulAdd(scale, LoadSome(wr + j, left), LoadSome(yi + j, left)), yi + j, left);
+        }
+      }
+    }
+  }
+}
+
+// The same for w [n, k]: dot products of rows. The order of a sum does not depend on where a row stands among its neighbours.
+template <typename T>
+void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
+  const DF d;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t row = begin; row < end; row += 4) {
+    // Past the end the last row is read again, and not stored.
+    const int64_t count = HWY_MIN(int64_t{4}, end - row);
+    const T* w0 = w + row * k;
+    const T* w1 = w + (row + HWY_MIN(count - 1, int64_t{1})) * k;
+    const T* w2 = w + (row + HWY_MIN(count - 1, int64_t{2})) * k;
+    const T* w3 = w + (row + count - 1) * k;
+    for (int64_t i = 0; i < m; ++i) {
+      const float* xi = x + i * k;
+      VF a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+      int64_t j = 0;
+      for (; j + 2 * lanes <= k; j += 2 * lanes) {
+        const VF u = LoadFloats(xi + j), v = LoadFloats(xi + j + lanes);
+        a0 = hn::MulAdd(u, LoadFloats(w0 + j), a0);
+        a1 = hn::MulAdd(u, LoadFloats(w1 + j), a1);
+        a2 = hn::MulAdd(u, LoadFloats(w2 + j), a2);
+        a3 = hn::MulAdd(u, LoadFloats(w3 + j), a3);
+        b0 = hn::MulAdd(v, LoadFloats(w0 + j + lanes), b0);
+        b1 = hn::MulAdd(v, LoadFloats(w1 + j + lanes), b1);
+        b2 = hn::MulAdd(v, LoadFloats(w2 + j + lanes), b2);
+        b3 = hn::MulAdd(v, LoadFloats(w3 + j + lanes), b3);
+      }
+      for (; j < k; j += lanes) {
+        const size_t left = static_cast<size_t>(HWY_MIN(lanes, k - j));
+        const VF u = LoadSome(xi + j, left);
+        a0 = hn::MulAdd(u, LoadSome(w0 + j, left), a0);
+        a1 = hn::MulAdd(u, LoadSome(w1 + j, left), a1);
+        a2 = hn::MulAdd(u, LoadSome(w2 + j, left), a2);
+        a3 = hn::MulAdd(u, LoadSome(w3 + j, left), a3);
+      }
+      float* yi = y + i * n + row;
+      const VF sums[4] = {hn::Add(a0, b0), hn::Add(a1, b1), hn::Add(a2, b2), hn::Add(a3, b3)};
+      for (int64_t r = 0; r < count; ++r) yi[r] += hn::GetLane(hn::SumOfLanes(d, sums[r]));
+    }
+  }
+}
+
+#define GPTC_GEMV(name, function, T)                                                                                \
+  void name(const float* x, const void* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) { \
+    function(x, static_cast<const T*>(w), y, m, n, k, begin, end);                                                  \
+  }
+GPTC_GEMV(GemvColumnsF32, GemvColumns, float)
+GPTC_GEMV(GemvColumnsBf16, GemvColumns, Bf16)
+GPTC_GEMV(GemvRowsF32, GemvRows, float)
+GPTC_GEMV(GemvRowsBf16, GemvRows, Bf16)
+#undef GPTC_GEMV
+
+}  // namespace HWY_NAMESPACE
+}  // namespace gptc
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace gptc {
+
+HWY_EXPORT(GemvColumnsF32);
+HWY_EXPORT(GemvColumnsBf16);
+HWY_EXPORT(GemvRowsF32);
+HWY_EXPORT(GemvRowsBf16);
+
+void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k) {
+  const bool f32 = dtype == DType::kF32;
+  const auto kernel = transposed ? (f32 ? HWY_DYNAMIC_DISPATCH(GemvRowsF32) : HWY_DYNAMIC_DISPATCH(GemvRowsBf16))
+                                 : (f32 ? HWY_DYNAMIC_DISPATCH(GemvColumnsF32) : HWY_DYNAMIC_DISPATCH(GemvColumnsBf16));
+  // An element's sum does not depend on the chunk it is in, so here the chunks may follow the number of threads: the longest runs
+  // of memory to each. Multiples of 64 keep threads off each other's cache lines.
+  int64_t grain = std::max<int64_t>(64, GrainFor(m * k));
+  if (transposed) {
+    grain = std::max<int64_t>(64, std::min<int64_t>(grain, 4096));
+  } else {
+    const int64_t share = (n + omp_get_max_threads() - 1) / omp_get_max_threads();
+    grain = std::max(grain, (share + 63) / 64 * 64);
+  }
+  ParallelFor(n, grain, [&](int64_t begin, int64_t end) { kernel(x, w, y, m, n, k, begin, end); });
+}
+
+}  // namespace gptc
+#endif  // HWY_ONCE
