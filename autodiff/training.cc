@@ -149,7 +149,8 @@ Status BuildUpdate(Module& module, const std::vector<int>& trained) {
   const Tensor scaled = g.Name(g.EmitOne(Op::kGlobalNorm, gradients), "scaled_norm");
 
   // In f64, as the scalars are: 1/tokens / loss_scale spans more than f32 may like.
-  const Tensor mean = g.Cast(scaled, DType::kF64) * ReadScalar(g, kInverseTokens) / ReadScalar(g, kLossScale);
+  const Tensor inverse_tokens = ReadScalar(g, kInverseTokens), loss_scale = ReadScalar(g, kLossScale);
+  const Tensor mean = g.Cast(scaled, DType::kF64) * inverse_tokens / loss_scale;
   g.Return("norm", g.Name(g.Cast(mean, DType::kF32), "norm"));
 
   for (const int index : trained) {

@@ -158,9 +158,10 @@ class GraphParser {
     std::vector<Value> inputs;
     while (!info.inputs.empty()) {
       if (inputs.size() == kMaxOperands) return p_.Fail(p_.token, Cat("more than ", kMaxOperands, " operands"));
-      ASSIGN_OR_RETURN(Value input, ParseOperand(inputs.empty() ? Cat("the operands of ", info.name, " (",
-                                                                      info.InputCountText(), ")")
-                                                                : "the next operand"));
+      if (inputs.empty() && p_.token.kind != Token::Kind::kValue && p_.token.kind != Token::Kind::kName) {
+        return p_.Expected(Cat("the operands of ", info.name, " (", info.InputCountText(), ")"));
+      }
+      ASSIGN_OR_RETURN(Value input, ParseOperand("the next operand"));
       inputs.push_back(input);
       if (!p_.TakeMark(',')) break;
     }
@@ -175,8 +176,9 @@ class GraphParser {
     if (!info.AcceptsInputCount(inputs.size())) {
       return p_.FailRange(
           op_name.begin, operands_end,
-          Cat(info.name, " takes ", info.InputCountText(), " operands, found ", inputs.size()),
-          Cat("they are ", Join(info.inputs, ", ", [](const OperandSpec& spec) {
+          Cat(info.name, " takes ", info.InputCountText(),
+              info.inputs.size() == 1 ? " operand, found " : " operands, found ", inputs.size()),
+          Cat(info.inputs.size() == 1 ? "it is " : "they are ", Join(info.inputs, ", ", [](const OperandSpec& spec) {
                 return Cat(spec.name, spec.optional ? " (may be left out)" : spec.variadic ? "..." : "");
               })));
     }
@@ -215,7 +217,7 @@ class GraphParser {
           results_written_.front().name.begin, last.type ? last.type_end : last.name.end,
           Cat(info.name, " gives ", inferred.size(), inferred.size() == 1 ? " result" : " results", ", found ",
               results_written_.size()),
-          info.results.back().variadic
+          info.results.size() == 1
               ? ""
               : Cat("they are ", Join(info.results, ", ", [](const OperandSpec& spec) { return spec.name; })));
     }

@@ -2,6 +2,8 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -89,6 +91,15 @@ TEST(TextForm, PrintsBackByteForByte) {
   EXPECT_TRUE(verified.ok()) << Message(verified);
   EXPECT_EQ(module.source, Sample());
   EXPECT_EQ(module.source_name, "test.graph");
+}
+
+TEST(TextForm, TheDocumentedExamplePrintsAsItStands) {
+  std::ifstream file(GPTC_SOURCE_DIR "/docs/text_form.md");
+  std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  size_t begin = page.find("module tiny {");
+  ASSERT_NE(begin, std::string::npos);
+  std::string example = page.substr(begin, page.find("```", begin) - begin);
+  EXPECT_EQ(PrintModule(MustParse(example)), example);
 }
 
 TEST(TextForm, WhiteSpaceAndCommentsMeanNothing) {

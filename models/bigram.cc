@@ -13,12 +13,13 @@ StatusOr<Module> BuildBigram(const Config& config) {
   module.name = "bigram";
   module.config = config;
   module.dimensions = {{"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, context)}, {"context", context}};
-  module.states.push_back({.name = "table",
-                           .type = {DType::kF32, {vocab, vocab}},
-                           .kind = StateKind::kParameter,
-                           .init = {InitRule::Kind::kNormal, 0.02},
-                           .decay = true,
-                           .names = {{.format = "hf", .name = "table"}}});
+  State table;
+  table.name = "table";
+  table.type = {DType::kF32, {vocab, vocab}};
+  table.init = {InitRule::Kind::kNormal, 0.02};
+  table.decay = true;
+  table.names.push_back({.format = "hf", .name = "table"});
+  module.states.push_back(std::move(table));
   {
     GraphBuilder g(module, "train");
     Tensor tokens = g.Input("tokens", DType::kI32, {B, T}), targets = g.Input("targets", DType::kI32, {B, T});

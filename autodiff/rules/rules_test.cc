@@ -40,6 +40,19 @@ TEST(ElementwiseRules, BinaryWithEveryBroadcast) {
   }
 }
 
+// A bias over two leading axes costs one sum and no reshape.
+TEST(ElementwiseRules, BroadcastOperandIsSummedOnce) {
+  Module module;
+  B g(module, "f");
+  const Tensor x = g.Input("x", DType::kF32, {2, 3, 4}), bias = g.Input("bias", DType::kF32, {4});
+  const Tensor y = x + bias;
+  const auto gradients = AppendBackward(g, y, {&bias, 1}, g.Input("dy", DType::kF32, y.shape()));
+  ASSERT_TRUE(gradients.ok()) << gradients.status();
+  ASSERT_EQ(g.graph().ops.size(), 2u);
+  EXPECT_EQ(g.graph().ops[1].op, Op::kSum);
+  EXPECT_EQ(g.graph().ops[1].attributes.Ints("axes"), (std::vector<int64_t>{0, 1}));
+}
+
 TEST(ElementwiseRules, Unary) {
   const Shape shape = {3, 5};
   ExpectGradients([](B& g, const Args& x) { return g.Neg(x[0]); }, {shape});

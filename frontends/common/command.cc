@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -256,6 +257,8 @@ void Insert(toml::table& table, const std::string& key, const CLI::Option& optio
 }  // namespace
 
 int RunProgram(const ProgramInfo& program, std::vector<std::unique_ptr<Subcommand>> commands, int argc, char** argv) {
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file past the user's limit is a failed write, with a message, not a killed process
   Status status;
   try {
     std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
-#include <sstream>
 #include <utility>
 
 #include "runtime/formats/files.h"
@@ -127,7 +126,7 @@ StatusOr<std::string> ScalarText(const toml::node& node, std::string_view where)
   if (auto integer = node.as_integer()) return Cat(integer->get());
   if (auto real = node.as_floating_point()) return ShortestDouble(real->get());
   if (auto boolean = node.as_boolean()) return std::string(boolean->get() ? "true" : "false");
-  return InvalidArgument(where, ": a value must be a string, a number, true or false, or an array of those");
+  return UsageError(where, ": a value must be a string, a number, true or false, or an array of those");
 }
 
 // Reads the keys of `table` into `settings`, by option.

@@ -7,7 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <utility>
+#include <filesystem>
+#include <system_error>
 
 #include "runtime/formats/files.h"
 
@@ -46,7 +47,12 @@ Status WriteOutput(const std::string& path, std::string_view text) {
     return OkStatus();
   }
   struct stat info;
-  if (stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return AtomicWriteFile(path, text);
+  if (stat(path.c_str(), &info) != 0) return AtomicWriteFile(path, text);
+  if (S_ISREG(info.st_mode)) {
+    std::error_code error;
+    std::string real = std::filesystem::canonical(path, error).string();  // a link stays a link
+    return AtomicWriteFile(error ? path : real, text);
+  }
   int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, "open", path);
   Status written = WriteAll(fd, text.data(), text.size(), path);

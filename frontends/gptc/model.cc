@@ -6,6 +6,7 @@
 #include "frontends/common/terminal.h"
 #include "ir/printer.h"
 #include "models/model.h"
+#include "runtime/data/tokenizer/load.h"
 #include "runtime/data/tokenizer/tokenizer.h"
 #include "runtime/formats/files.h"
 #include "runtime/formats/hf_config.h"

@@ -16,6 +16,7 @@ InferResult Checked(const InferContext& c) {
   if (!c.info.AcceptsInputCount(c.inputs.size())) {
     return InvalidArgument("takes ", c.info.InputCountText(), " operands, not ", c.inputs.size());
   }
+  for (const Type& type : c.inputs) RETURN_IF_ERROR(CheckSize(type, c.symbols));
   for (const AttributeSpec& spec : c.info.attributes) {
     if (spec.type == AttributeType::kDims) RETURN_IF_ERROR(RequireDims(c, spec.name));
   }

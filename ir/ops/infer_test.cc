@@ -98,8 +98,10 @@ TEST(InferMovement, Reshape) {
 
 TEST(InferMovement, BroadcastTranspose) {
   EXPECT_EQ(Infer("broadcast", {F32({1, 4})}, Dims("shape", {B, T, 4})), "f32[B, T, 4]");
-  EXPECT_EQ(Infer("broadcast", {F32({2, 4})}, Dims("shape", {4})), "broadcast: %a is [2, 4] does not broadcast to [4]");
-  EXPECT_EQ(Infer("broadcast", {F32({4})}, Dims("shape", {1})), "broadcast: %a is [4] does not broadcast to [1]");
+  EXPECT_EQ(Infer("broadcast", {F32({2, 4})}, Dims("shape", {4})),
+            "broadcast: the shape does not broadcast: %a is [2, 4], the new shape is [4]");
+  EXPECT_EQ(Infer("broadcast", {F32({4})}, Dims("shape", {1})),
+            "broadcast: the shape does not broadcast: %a is [4], the new shape is [1]");
   EXPECT_EQ(Infer("transpose", {F32({B, T, 4})}, Dims("permutation", {2, 0, 1})), "f32[4, B, T]");
   for (Shape wrong : {Shape{0, 1}, Shape{0, 1, 1}, Shape{0, 1, 3}, Shape{-1, 0, 1}}) {
     EXPECT_THAT(Infer("transpose", {F32({B, T, 4})}, Dims("permutation", wrong)),

@@ -47,7 +47,8 @@ InferResult InferBroadcast(const InferContext& c) {
   const Shape& shape = c.attributes.Ints("shape");
   Shape joined;
   if (!BroadcastShapes(c.input(0).shape, shape, joined) || joined != shape) {
-    return InvalidArgument(c.Describe(0), " does not broadcast to ", ShapeText(shape, c.symbols));
+    return InvalidArgument("the shape does not broadcast: ", c.Describe(0), ", the new shape is ",
+                           ShapeText(shape, c.symbols));
   }
   return std::vector<Type>{{c.input(0).dtype, shape}};
 }

@@ -97,7 +97,7 @@ HWY_INLINE void DropRow(const Mask& mask, int64_t start, const T* x, T* y, size_
   HWY_ALIGN uint32_t words[4 * hn::MaxLanes(DF())];
   const auto drop = [&](VF v, const uint32_t* w) HWY_ATTR {
     const auto word = hn::BitCast(di, hn::Xor(hn::Load(du, w), flip));
-    return hn::IfThenElseZero(hn::RebindMask(d, hn::Ge(word, threshold)), hn::Mul(v, scale));
+    return hn::IfThenZeroElse(hn::RebindMask(d, hn::Lt(word, threshold)), hn::Mul(v, scale));
   };
   for (size_t i = 0; i < n; i += 4 * lanes) {
     Words(mask, static_cast<uint64_t>(start + static_cast<int64_t>(i)) / 4, words);

@@ -45,7 +45,7 @@ HWY_INLINE void BinaryRow(Binary op, const T* a, bool a_steps, const T* b, bool 
     case Binary::kMul: return map([](VF u, VF v) HWY_ATTR { return hn::Mul(u, v); });
     case Binary::kDiv: return map([](VF u, VF v) HWY_ATTR { return hn::Div(u, v); });
     case Binary::kMax:
-      return map([](VF u, VF v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(u, v), hn::Ne(u, u)), u, v); });
+      return map([](VF u, VF v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(u, v), hn::IsNaN(u)), u, v); });
   }
 }
 void BinaryF32(Binary op, const float* a, bool a_steps, const float* b, bool b_steps, float* y, size_t n) {

@@ -65,8 +65,7 @@ StatusOr<BoundKernel> BindCpuEmbeddingBackward(const KernelArgs& args) {
   const auto add = dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(AddRowF32) : HWY_DYNAMIC_DISPATCH(AddRowBf16);
   const int64_t rows = dtable.dim(0), width = dtable.dim(1), count = ids.count();
   // A thread owns a range of columns and adds in the order of the ids, so a sum's order does not depend on the threads.
-  const int64_t least = std::max<int64_t>(64, GrainFor(count)), third = (width / 3 + 63) / 64 * 64;
-  const int64_t grain = std::max(least, std::min<int64_t>(third, 256));
+  const int64_t grain = width >= 512 ? 128 : 64;
   return BoundKernel([=] {
     if (base == nullptr) {
       ParallelFor(rows * width, 16 * kChunkWork,

@@ -13,6 +13,19 @@
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/simd.h"
 #include "runtime/cpu/unsupported.h"
+
+#ifndef GPTC_RUNTIME_CPU_LOSS_ONCE_
+#define GPTC_RUNTIME_CPU_LOSS_ONCE_
+namespace gptc {
+namespace {
+// lse = largest + log_sum. Apart, because a loss of large logits keeps more digits as (largest - logit) + log_sum.
+struct LogSum {
+  float largest, log_sum;
+};
+}  // namespace
+}  // namespace gptc
+#endif
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/loss.cc"
 #include "hwy/foreach_target.h"
@@ -22,9 +35,9 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
-// log sum exp of n elements, block by block: each block's maximum and exponentials while it is in L1.
+// The log sum exp of n elements in two parts, block by block: each block's maximum and exponentials while it is in L1.
 template <typename T>
-float LogSumExp(const T* x, int64_t n) {
+LogSum LogSumExp(const T* x, int64_t n) {
   constexpr int64_t kBlock = 2048;
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const DF d;
@@ -61,7 +74,8 @@ float LogSumExp(const T* x, int64_t n) {
     sum += hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
     largest = top;
   }
-  return largest == kLowest ? (sum == 0 ? kLowest : std::numeric_limits<float>::quiet_NaN()) : largest + std::log(sum);
+  // Nothing but -inf: log 0. A NaN beside them: NaN.
+  return largest == kLowest ? LogSum{0, std::log(sum)} : LogSum{largest, std::log(sum)};
 }
 
 template <typename T>
@@ -80,7 +94,7 @@ void BackwardRow(const T* logits, T* dlogits, int64_t target, float lse, float d
 }
 
 #define GPTC_LOSS(suffix, T)                                                                                                \
-  float LogSumExp##suffix(const void* x, int64_t n) { return LogSumExp(static_cast<const T*>(x), n); }                      \
+  LogSum LogSumExp##suffix(const void* x, int64_t n) { return LogSumExp(static_cast<const T*>(x), n); }                      \
   void BackwardRow##suffix(const void* logits, void* dlogits, int64_t target, float lse, float dloss, int64_t classes,      \
                            int64_t columns) {                                                                               \
     BackwardRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, lse, dloss, classes, columns);             \
@@ -119,16 +133,17 @@ StatusOr<BoundKernel> BindCpuCrossEntropy(const KernelArgs& args) {
     ParallelFor(targets.count(), GrainOf(columns), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const char* x = logits.as<char>() + row * columns * SizeOf(logits.type.dtype);
-        const float lse = log_sum_exp(x, classes);
+        const LogSum lse = log_sum_exp(x, classes);
         const int64_t target = targets.as<int32_t>()[row];
         float loss = 0;
         if (target >= classes) {
           loss = std::numeric_limits<float>::quiet_NaN();
         } else if (target >= 0) {
-          loss = lse - (f32 ? reinterpret_cast<const float*>(x)[target] : ToFloat(reinterpret_cast<const Bf16*>(x)[target]));
+          const float logit = f32 ? reinterpret_cast<const float*>(x)[target] : ToFloat(reinterpret_cast<const Bf16*>(x)[target]);
+          loss = (lse.largest - logit) + lse.log_sum;
         }
         losses.as<float>()[row] = loss;
-        lses.as<float>()[row] = lse;
+        lses.as<float>()[row] = lse.largest + lse.log_sum;
       }
     });
   });

@@ -76,8 +76,8 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
     Product p;
     ScratchPool* scratch;
     ProductRoute route;
-    bool convert_a, convert_b, convert_y, initialize, zero;
-    size_t at_a = 0, at_b = 0, at_y = 0, at_product = 0;
+    bool convert_a, convert_b, convert_y, convert_bias, initialize, zero;
+    size_t at_a = 0, at_b = 0, at_y = 0, at_bias = 0, at_product = 0;
     std::unique_ptr<OnednnProduct> product;
   };
   auto state = std::make_shared<State>();
@@ -94,6 +94,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
   s.convert_y = p.y.type.dtype != DType::kF32;
   // oneDNN adds a bias of its own accord.
   const bool bias_in_product = onednn && p.bias;
+  s.convert_bias = bias_in_product && p.added.type.dtype != DType::kF32;
   s.initialize = (p.added.data != nullptr && !bias_in_product) || gemv;
   s.zero = gemv;
 
@@ -101,22 +102,13 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
   if (s.convert_a) s.at_a = layout.Add(sizeof(float) * p.a.count());
   if (s.convert_b) s.at_b = layout.Add(sizeof(float) * p.b.count());
   if (s.convert_y) s.at_y = layout.Add(sizeof(float) * p.y.count());
+  if (s.convert_bias) s.at_bias = layout.Add(sizeof(float) * p.n);
   if (onednn) {
     OnednnProductSpec spec = SpecOf(p, DType::kF32, DType::kF32);
     spec.pack_b = s.route == ProductRoute::kPacked;
-    if (bias_in_product) {
-      spec.bias = p.added.type.dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
-    }
+    if (bias_in_product) spec.bias = DType::kF32;
     spec.accumulate = s.initialize;
-    auto product = OnednnProduct::Create(spec);
-    if (!product.ok() && bias_in_product) {
-      // A bias of another type than the operands is not for every machine: it goes into y first.
-      spec.bias.reset();
-      spec.accumulate = s.initialize = true;
-      product = OnednnProduct::Create(spec);
-    }
-    if (!product.ok()) return product.status();
-    s.product = *std::move(product);
+    ASSIGN_OR_RETURN(s.product, OnednnProduct::Create(spec));
     s.at_product = layout.Add(s.product->scratch_bytes());
   }
   scratch.Request(layout.bytes());
@@ -125,7 +117,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
     State& r = *state;
     const Product& q = r.p;
     char* base = static_cast<char*>(r.scratch->data());
-    const void *a = q.a.data, *b = q.b.data;
+    const void *a = q.a.data, *b = q.b.data, *bias = q.added.data;
     if (r.convert_a) {
       float* converted = reinterpret_cast<float*>(base + r.at_a);
       ConvertToFloat(q.a.type.dtype, a, converted, q.a.count());
@@ -135,6 +127,11 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
       float* converted = reinterpret_cast<float*>(base + r.at_b);
       ConvertToFloat(q.b.type.dtype, b, converted, q.b.count());
       b = converted;
+    }
+    if (r.convert_bias) {
+      float* converted = reinterpret_cast<float*>(base + r.at_bias);
+      ConvertToFloat(q.added.type.dtype, bias, converted, q.n);
+      bias = converted;
     }
     float* y = r.convert_y ? reinterpret_cast<float*>(base + r.at_y) : q.y.as<float>();
     if (r.initialize) Initialize(q, y, r.zero);
@@ -150,7 +147,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
         break;
       case ProductRoute::kPacked:
       case ProductRoute::kPlain:
-        r.product->Execute(a, b, q.added.data, y, base + r.at_product);
+        r.product->Execute(a, b, bias, y, base + r.at_product);
         break;
     }
     if (r.convert_y) ConvertFromFloat(q.y.type.dtype, y, q.y.data, q.y.count());

@@ -40,7 +40,7 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE VF Larger(VF a, VF b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b); }
+HWY_INLINE VF Larger(VF a, VF b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
 
 struct SumStep {
   static constexpr float kNeutral = 0;

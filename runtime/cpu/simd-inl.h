@@ -44,7 +44,7 @@ HWY_INLINE void StoreFloats(VF v, Bf16* p) {
   const auto odd = hn::And(upper, hn::Set(du32, 1u));
   const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du32, 0x7fffu)), odd));
   const auto quiet = hn::Or(upper, hn::Set(du32, 0x40u));
-  const auto nan = hn::RebindMask(du32, hn::Ne(v, v));
+  const auto nan = hn::RebindMask(du32, hn::IsNaN(v));
   const auto out = hn::IfThenElse(nan, quiet, rounded);
   hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di32, out)), du16, reinterpret_cast<uint16_t*>(p));
 }
@@ -103,7 +103,7 @@ HWY_INLINE VF ExpOf(VF x) {
   const DF d;
   // Highway's polynomial is right up to 104, where its result has overflowed to +inf already, and gives 0 for a NaN.
   const VF y = hn::Exp(d, hn::Min(x, hn::Set(d, 100.0f)));
-  return hn::IfThenElse(hn::Ne(x, x), x, y);
+  return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
 // log x: -inf at 0, NaN below and for NaN, +inf for +inf. 4 ulp.
@@ -114,10 +114,10 @@ HWY_INLINE VF LogOf(VF x) {
   VF y = hn::Log(d, x);
   y = hn::IfThenElse(hn::Eq(x, infinity), infinity, y);
   y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(infinity), y);
-  return hn::IfThenElse(hn::Or(hn::Lt(x, zero), hn::Ne(x, x)), hn::NaN(d), y);
+  return hn::IfThenElse(hn::Or(hn::Lt(x, zero), hn::IsNaN(x)), hn::NaN(d), y);
 }
 
-HWY_INLINE VF TanhOf(VF x) { return hn::IfThenElse(hn::Ne(x, x), x, hn::Tanh(DF(), x)); }
+HWY_INLINE VF TanhOf(VF x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(DF(), x)); }
 
 // 1 / (1 + e^-x); the exponential overflows where the quotient is 0 anyway.
 HWY_INLINE VF SigmoidOf(VF x) {

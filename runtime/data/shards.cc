@@ -180,12 +180,12 @@ Status ShardSet::CheckAgainstInfo(const std::vector<std::string>& names) const {
 }
 
 Status ShardSet::Validate(int64_t vocab) {
+  vocab_ = std::min(vocab_, vocab);
   if (info_ && info_->vocab_size > vocab) {
     return InvalidArgument("the shards in '", folder_, "' are of a vocabulary of ", Grouped(info_->vocab_size),
                            " tokens (shards.json), but the model has only ", Grouped(vocab),
                            ": tokenize the text with the model's tokenizer, or compile a model for this vocabulary");
   }
-  vocab_ = std::min(vocab_, vocab);
   const int64_t end = tokens_ <= kScannedWhole ? tokens_ : kScannedWhole / 16;
   std::vector<int32_t> block(1 << 16);
   for (int64_t at = 0; at < end; at += static_cast<int64_t>(block.size())) {

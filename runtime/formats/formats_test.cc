@@ -83,7 +83,7 @@ TEST(Safetensors, RoundTripSortedAndAligned) {
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->tensors().size(), 5u);
   EXPECT_EQ(file->metadata().at("format"), "pt");
-  const TensorView* view = file->Find("b\"\n");
+  const StoredTensor* view = file->Find("b\"\n");
   ASSERT_NE(view, nullptr);
   EXPECT_THAT(view->shape, ElementsAre(2, 3));
   EXPECT_EQ(std::memcmp(view->bytes.data(), b.data(), 24), 0);

@@ -31,7 +31,7 @@ bool ReadSize(const Json& value, int64_t& size) {
 // One entry of the header, its offsets into the data part.
 struct Entry {
   std::string name;
-  TensorView view;
+  StoredTensor view;
   int64_t begin = 0;
   int64_t end = 0;
 };
@@ -172,7 +172,7 @@ StatusOr<Safetensors> Safetensors::Open(const std::string& path) {
   return result;
 }
 
-const TensorView* Safetensors::Find(std::string_view name) const {
+const StoredTensor* Safetensors::Find(std::string_view name) const {
   auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
 }

@@ -19,7 +19,7 @@
 namespace gptc {
 
 // A tensor inside a mapped file. `bytes` may have any alignment: copy or convert (convert.h), do not cast.
-struct TensorView {
+struct StoredTensor {
   ElementType type = ElementType::kF32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
@@ -37,9 +37,9 @@ class Safetensors {
   // itself).
   static StatusOr<Safetensors> Open(const std::string& path);
 
-  const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
+  const std::map<std::string, StoredTensor, std::less<>>& tensors() const { return tensors_; }
   // nullptr where there is none of that name.
-  const TensorView* Find(std::string_view name) const;
+  const StoredTensor* Find(std::string_view name) const;
   // `__metadata__`, of all files together.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
@@ -47,7 +47,7 @@ class Safetensors {
   Status Add(const std::string& path);
 
   std::vector<MappedFile> files_;
-  std::map<std::string, TensorView, std::less<>> tensors_;
+  std::map<std::string, StoredTensor, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 

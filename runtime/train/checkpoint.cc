@@ -135,8 +135,9 @@ Status CheckpointWriter::RemoveOld() const {
 StatusOr<std::optional<std::string>> LatestCheckpoint(const std::string& run) {
   std::string folder = JoinPath(run, "checkpoints");
   if (!IsDirectory(folder)) return std::optional<std::string>();
-  std::string latest = JoinPath(folder, "latest");
-  if (IsDirectory(latest)) return std::optional(latest);
+  // The folder itself and not the link, which a run that goes on may swap as the checkpoint is read.
+  std::string latest = LinkTarget(folder, "latest");
+  if (StepOf(latest) && IsDirectory(JoinPath(folder, latest))) return std::optional(JoinPath(folder, latest));
   ASSIGN_OR_RETURN(std::vector<int64_t> steps, Steps(folder));
   Status first;
   for (int64_t step : steps) {

@@ -53,8 +53,8 @@ class CheckpointWriter {
   int64_t keep_;
 };
 
-// The newest checkpoint of a run: what `latest` points to, or where that is missing or dangling, the newest step
-// whose checksums hold. nullopt where the run has none (or is not there at all).
+// The folder of a run's newest checkpoint: what `latest` points to, or where that is missing or dangling, the newest
+// step whose checksums hold. nullopt where the run has none (or is not there at all).
 StatusOr<std::optional<std::string>> LatestCheckpoint(const std::string& run);
 
 // A checkpoint, verified.

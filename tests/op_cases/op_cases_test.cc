@@ -1,0 +1,331 @@
+// Every op case (op_cases.h) in three modes: shape rules; CPU kernels against the reference evaluator; gradients against finite
+// differences.
+#include "tests/op_cases/op_cases.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <set>
+
+#include "autodiff/finite_differences.h"
+#include "runtime/cpu/kernels.h"
+
+namespace gptc {
+namespace {
+
+// What a kernel may be off by, in parts of the result's size: for f32 a few units in the last place (transcendentals take up to 4),
+// for the 16-bit types one unit, as the neighbour may be the nearer one of a value computed in f32.
+double RelativeTolerance(DType dtype) {
+  switch (dtype) {
+    case DType::kF64: return 1e-12;
+    case DType::kF32: return 2e-6;
+    case DType::kBF16: return 0x1.01p-7;
+    case DType::kF16: return 0x1.01p-10;
+    default: return 0;
+  }
+}
+// The part that is relative to the case's amplitude: the arithmetic's, which is f32 for the 16-bit types.
+double AmplitudeTolerance(DType dtype) { return dtype == DType::kF64 ? 1e-12 : IsFloat(dtype) ? 2e-6 : 0; }
+
+constexpr size_t kGuard = 64;
+constexpr unsigned char kPoison = 0xff;  // NaN in every float type, -1 in i32
+constexpr unsigned char kGuardByte = 0xa5;
+
+// Aligned memory between guards that must stay as they are.
+class Buffer {
+ public:
+  explicit Buffer(size_t bytes) : bytes_(bytes), memory_(static_cast<unsigned char*>(::operator new(bytes + 2 * kGuard, std::align_val_t(64)))) {
+    std::memset(memory_, kGuardByte, bytes + 2 * kGuard);
+    std::memset(data(), kPoison, bytes);
+  }
+  ~Buffer() { ::operator delete(memory_, std::align_val_t(64)); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  void* data() const { return memory_ + kGuard; }
+  std::vector<unsigned char> Contents() const { return {memory_ + kGuard, memory_ + kGuard + bytes_}; }
+  bool GuardsHold() const {
+    for (size_t i = 0; i < kGuard; ++i) {
+      if (memory_[i] != kGuardByte || memory_[kGuard + bytes_ + i] != kGuardByte) return false;
+    }
+    return true;
+  }
+
+ private:
+  size_t bytes_;
+  unsigned char* memory_;
+};
+
+void Write(const HostTensor& tensor, void* to) {
+  for (size_t i = 0; i < tensor.data.size(); ++i) {
+    const double value = tensor.data[i];
+    switch (tensor.type.dtype) {
+      case DType::kF64: static_cast<double*>(to)[i] = value; break;
+      case DType::kF32: static_cast<float*>(to)[i] = static_cast<float>(value); break;
+      case DType::kBF16: static_cast<uint16_t*>(to)[i] = Bf16FromFloat(static_cast<float>(value)); break;
+      case DType::kF16: static_cast<uint16_t*>(to)[i] = F16FromFloat(static_cast<float>(value)); break;
+      case DType::kI32: static_cast<int32_t*>(to)[i] = static_cast<int32_t>(value); break;
+      case DType::kU16: static_cast<uint16_t*>(to)[i] = static_cast<uint16_t>(value); break;
+      case DType::kBool: static_cast<uint8_t*>(to)[i] = value != 0; break;
+    }
+  }
+}
+
+HostTensor Read(const Type& type, const void* from) {
+  HostTensor tensor(type);
+  for (size_t i = 0; i < tensor.data.size(); ++i) {
+    switch (type.dtype) {
+      case DType::kF64: tensor.data[i] = static_cast<const double*>(from)[i]; break;
+      case DType::kF32: tensor.data[i] = static_cast<const float*>(from)[i]; break;
+      case DType::kBF16: tensor.data[i] = FloatFromBf16(static_cast<const uint16_t*>(from)[i]); break;
+      case DType::kF16: tensor.data[i] = FloatFromF16(static_cast<const uint16_t*>(from)[i]); break;
+      case DType::kI32: tensor.data[i] = static_cast<const int32_t*>(from)[i]; break;
+      case DType::kU16: tensor.data[i] = static_cast<const uint16_t*>(from)[i]; break;
+      case DType::kBool: tensor.data[i] = static_cast<const uint8_t*>(from)[i]; break;
+    }
+  }
+  return tensor;
+}
+
+using Bits = std::vector<std::vector<unsigned char>>;  // of each result
+
+struct Arrangement {
+  int threads = 1;
+  std::vector<int> shares;  // for each result, the input in whose memory it lies, or -1
+  int runs = 1;             // of the one bound kernel; inputs that a result lies over are the first's alone
+};
+
+// Binds and runs a CPU kernel on freshly poisoned memory.
+StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& inputs, const std::vector<Type>& types, const Attributes& attributes,
+                         const Arrangement& arrangement) {
+  std::vector<std::unique_ptr<Buffer>> buffers;
+  std::vector<TensorView> operands, results;
+  for (const HostTensor& input : inputs) {
+    buffers.push_back(std::make_unique<Buffer>(static_cast<size_t>(ByteCount(input.type))));
+    Write(input, buffers.back()->data());
+    operands.push_back({input.type, buffers.back()->data()});
+  }
+  for (size_t r = 0; r < types.size(); ++r) {
+    if (r < arrangement.shares.size() && arrangement.shares[r] >= 0) {
+      results.push_back({types[r], operands[arrangement.shares[r]].data});
+      continue;
+    }
+    buffers.push_back(std::make_unique<Buffer>(static_cast<size_t>(ByteCount(types[r]))));
+    results.push_back({types[r], buffers.back()->data()});
+  }
+  ScratchPool scratch;
+  const KernelFactory factory = CpuKernel(NameOf(op_case.op));
+  if (factory == nullptr) return Failure("no CPU kernel is named ", NameOf(op_case.op));
+  // Kernels may assume these threads when they are bound.
+  omp_set_num_threads(arrangement.threads);
+  ASSIGN_OR_RETURN(const BoundKernel kernel, factory({operands, results, attributes, scratch}));
+  const Buffer scratch_memory(scratch.bytes());
+  scratch.set_data(scratch_memory.data());
+  for (int i = 0; i < arrangement.runs; ++i) kernel();
+  omp_set_num_threads(2);
+
+  if (!scratch_memory.GuardsHold()) return Failure("wrote outside of its scratch");
+  for (const auto& buffer : buffers) {
+    if (!buffer->GuardsHold()) return Failure("wrote outside of its results");
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (std::find(arrangement.shares.begin(), arrangement.shares.end(), static_cast<int>(i)) != arrangement.shares.end()) continue;
+    Buffer original(static_cast<size_t>(ByteCount(inputs[i].type)));
+    Write(inputs[i], original.data());
+    if (original.Contents() != buffers[i]->Contents()) return Failure("changed its input ", i);
+  }
+  Bits bits;
+  for (const TensorView& result : results) {
+    const auto* bytes = static_cast<const unsigned char*>(result.data);
+    bits.emplace_back(bytes, bytes + result.bytes());
+  }
+  return bits;
+}
+
+// The arrangements in which results lie over operands: each permitted pair alone, and every result over its first choice.
+std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs, const std::vector<Type>& results) {
+  std::vector<std::vector<int>> sharings;
+  std::vector<int> all(results.size(), -1);
+  for (size_t r = 0; r < results.size() && r < info.results.size(); ++r) {
+    for (int input : info.results[r].may_alias) {
+      if (static_cast<size_t>(input) >= inputs.size() || inputs[input] != results[r]) continue;
+      std::vector<int> one(results.size(), -1);
+      one[r] = input;
+      sharings.push_back(one);
+      if (all[r] < 0 && std::find(all.begin(), all.end(), input) == all.end()) all[r] = input;
+    }
+  }
+  if (results.size() > 1 && std::count(all.begin(), all.end(), -1) < static_cast<int>(results.size()) - 1) sharings.push_back(all);
+  return sharings;
+}
+
+void ExpectClose(const OpCase& op_case, const std::vector<HostTensor>& wanted, const Bits& bits) {
+  for (size_t r = 0; r < wanted.size(); ++r) {
+    const DType dtype = wanted[r].type.dtype;
+    const HostTensor got = Read(wanted[r].type, bits[r].data());
+    int failures = 0;
+    for (size_t i = 0; i < got.data.size() && failures < 5; ++i) {
+      const double x = got.data[i], y = wanted[r].data[i];
+      const double tolerance = RelativeTolerance(dtype) * std::abs(y) + AmplitudeTolerance(dtype) * op_case.amplitude;
+      // Numbers too small for the type's full precision may come out as 0.
+      const double least = dtype == DType::kF64 ? 1e-300 : 1.2e-38;
+      const bool same = x == y || (std::isnan(x) && std::isnan(y)) || (std::isfinite(y) && std::abs(x - y) <= tolerance + least);
+      if (same) continue;
+      ++failures;
+      ADD_FAILURE() << "result " << r << ", element " << i << ": " << x << ", the reference gives " << y << " (tolerance " << tolerance << ")";
+    }
+  }
+}
+
+class OpCases : public ::testing::TestWithParam<size_t> {
+ protected:
+  const OpCase& op_case() const { return AllOpCases()[GetParam()]; }
+  int64_t elements() const {
+    int64_t count = 0;
+    for (const CaseInput& input : op_case().inputs) count += ElementCount(input.type.shape);
+    return count;
+  }
+};
+
+std::string CaseName(const ::testing::TestParamInfo<size_t>& info) {
+  std::string name;
+  for (char c : AllOpCases()[info.param].Name()) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
+      name.push_back(c);
+    } else if (!name.empty() && name.back() != '_') {
+      name.push_back('_');
+    }
+  }
+  return Cat(name, "_", info.param);
+}
+
+TEST_P(OpCases, HaveTypes) {
+  const auto types = ResultTypes(op_case(), InputTypes(op_case()));
+  ASSERT_TRUE(types.ok()) << op_case().Name() << ": " << types.status();
+  EXPECT_FALSE(types->empty());
+}
+
+TEST_P(OpCases, CpuKernelAgreesWithTheReference) {
+  const OpInfo& info = InfoOf(op_case().op);
+  if (info.execution == Execution::kView) GTEST_SKIP() << "a view has no kernel";
+  const auto types = ResultTypes(op_case(), InputTypes(op_case()));
+  ASSERT_TRUE(types.ok()) << types.status();
+  const auto attributes = CompletedAttributes(op_case());
+  ASSERT_TRUE(attributes.ok()) << attributes.status();
+  // Library products repeat for one number of threads only.
+  const bool own = info.family != "matmul";
+
+  const uint32_t seeds = elements() < 2000 ? 3 : 1;
+  for (uint32_t seed = 1; seed <= seeds; ++seed) {
+    SCOPED_TRACE(Cat(op_case().Name(), ", seed ", seed));
+    const std::vector<HostTensor> inputs = FillInputs(op_case(), seed);
+    std::vector<const HostTensor*> operands;
+    for (const HostTensor& input : inputs) operands.push_back(&input);
+    const std::vector<HostTensor> wanted = EvaluateOp(op_case().op, operands, *attributes, *types, Rounding::kRounded);
+
+    const auto alone = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1});
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    ExpectClose(op_case(), wanted, *alone);
+    const auto again = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1, .runs = 2});
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(*again == *alone, true) << "a second run of the bound kernel gives other bits";
+    const auto threads = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 2});
+    ASSERT_TRUE(threads.ok()) << threads.status();
+    if (own) {
+      EXPECT_EQ(*threads == *alone, true) << "two threads give other bits than one";
+    } else {
+      ExpectClose(op_case(), wanted, *threads);
+    }
+    for (const std::vector<int>& shares : Sharings(info, InputTypes(op_case()), *types)) {
+      const auto shared = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1, .shares = shares});
+      ASSERT_TRUE(shared.ok()) << shared.status();
+      EXPECT_EQ(*shared == *alone, true) << "other bits where results lie over the operands [" << Join(shares, ", ") << "]";
+    }
+    if (HasFatalFailure() || HasNonfatalFailure()) return;
+  }
+}
+
+// Small enough that each element can be moved.
+bool HasGradientMode(const OpCase& op_case) {
+  int64_t count = 0;
+  bool floats = false;
+  for (const CaseInput& input : op_case.inputs) {
+    count += ElementCount(input.type.shape);
+    floats = floats || IsFloat(input.type.dtype);
+    if (ElementCount(input.type.shape) == 0 || input.type.dtype == DType::kBF16) return false;  // bf16 cases repeat f32 ones
+  }
+  return InfoOf(op_case.op).gradient == Gradient::kVjp && op_case.differentiable && floats && count <= 100;
+}
+
+TEST_P(OpCases, GradientIsThatOfFiniteDifferences) {
+  if (!HasGradientMode(op_case())) GTEST_SKIP() << "not differentiable here, or large";
+  SCOPED_TRACE(op_case().Name());
+  const auto attributes = CompletedAttributes(op_case());
+  ASSERT_TRUE(attributes.ok()) << attributes.status();
+  const std::vector<HostTensor> filled = FillInputs(op_case(), 1, /*widened=*/true);
+  // The run-time scalars are no argument: constants, one at a time.
+  std::vector<HostTensor> arguments;
+  for (size_t i = 0; i < filled.size(); ++i) {
+    if (op_case().inputs[i].fill != Fill::kScalars) arguments.push_back(filled[i]);
+  }
+  const auto build = [&](GraphBuilder& g, const std::vector<Tensor>& given) {
+    std::vector<Tensor> operands;
+    size_t next = 0;
+    for (size_t i = 0; i < filled.size(); ++i) {
+      if (op_case().inputs[i].fill != Fill::kScalars) {
+        operands.push_back(given[next++]);
+        continue;
+      }
+      std::vector<Tensor> elements;
+      for (double value : filled[i].data) elements.push_back(g.Constant(value, DType::kF64, {1}));
+      operands.push_back(g.Concat(elements, 0));
+    }
+    const std::vector<Tensor> results = g.Emit(op_case().op, operands, *attributes);
+    // What it hides is -inf, which only a softmax makes finite again.
+    if (op_case().op == Op::kCausalMask) return g.Softmax(results[0]);
+    // Only split has several results that all have gradients; the others' are statistics.
+    return op_case().op == Op::kSplit && results.size() > 1 ? g.Concat(results, attributes->Int("axis")) : results[0];
+  };
+  ExpectGradients(build, std::move(arguments));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OpCases, ::testing::Range(size_t{0}, AllOpCases().size()), CaseName);
+
+TEST(OpCaseTable, HasEveryOp) {
+  std::set<Op> all, gradients;
+  for (const OpCase& op_case : AllOpCases()) {
+    all.insert(op_case.op);
+    if (HasGradientMode(op_case)) gradients.insert(op_case.op);
+  }
+  for (int i = 0; i < kOpCount; ++i) {
+    const Op op = static_cast<Op>(i);
+    EXPECT_TRUE(all.contains(op)) << NameOf(op) << " has no op case";
+    if (InfoOf(op).gradient != Gradient::kVjp) continue;
+    EXPECT_TRUE(gradients.contains(op)) << NameOf(op) << " has no case with gradients";
+  }
+}
+
+TEST(OpCaseTable, NamesAreUnique) {
+  std::set<std::string> names;
+  for (const OpCase& op_case : AllOpCases()) EXPECT_TRUE(names.insert(op_case.Name()).second) << op_case.Name();
+}
+
+TEST(CpuKernels, RefuseTypesTheyDoNotHave) {
+  ScratchPool scratch;
+  Buffer memory(64);
+  const Attributes none;
+  const Type f16 = {DType::kF16, {3}};
+  const std::vector<TensorView> operands = {{f16, memory.data()}, {f16, memory.data()}}, results = {{f16, memory.data()}};
+  const auto bound = CpuKernel("add")({operands, results, none, scratch});
+  ASSERT_FALSE(bound.ok());
+  EXPECT_EQ(bound.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(Message(bound.status()), "add: no CPU kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32");
+  EXPECT_EQ(CpuKernel("no such op"), nullptr);
+}
+
+}  // namespace
+}  // namespace gptc
