@@ -48,7 +48,8 @@ class HelpFormatter : public CLI::Formatter {
     std::string text;
     if (option->get_type_size() != 0) {
       if (!option->get_type_name().empty()) text = Cat(" ", option->get_type_name());
-      if (!option->get_default_str().empty()) text += Cat(" [", option->get_default_str(), "]");
+      const std::string default_text = option->get_default_str();
+      if (!default_text.empty() && default_text != "[]") text += Cat(" [", default_text, "]");
       if (option->get_expected_max() == CLI::detail::expected_max_vector_size) text += " ...";
       if (option->get_required()) text += Cat(" ", get_label("REQUIRED"));
     }

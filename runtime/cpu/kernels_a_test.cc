@@ -329,7 +329,7 @@ NormExpected ExpectedNorm(const Numbers& x, const Numbers& weight, const Numbers
 }
 
 TEST_P(CpuKernelsTest, Norms) {
-  for (Shape shape : {Shape{4}, Shape{3, 5}, Shape{2, 50, 64}, Shape{1100, 77}, Shape{7, 768}, Shape{0, 8}}) {
+  for (Shape shape : {Shape{4}, Shape{3, 5}, Shape{2, 50, 64}, Shape{300, 77}, Shape{7, 768}, Shape{0, 8}}) {
     for (DType dtype : {DType::kF32, DType::kBF16}) {
       for (DType weight_dtype : {DType::kF32, dtype}) {
         for (bool center : {true, false}) {

@@ -1,6 +1,6 @@
 // Token shards: files of token ids, read through memory maps, and the writer of our own.
 //
-// Forms that are read (docs in prose: docs/shards.md), little-endian:
+// Forms that are read, little-endian:
 //   llm.c     {name}_{split}_%06d.bin or {name}_{split}.bin: a header of 256 int32, [20240520, 1, tokens], then u16
 //   ids;
 //             or [20240801, 7, tokens], then u32 ids. The size must be exact.

@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ir/base/status.h"
 #include "runtime/data/tokenizer/tokenizer.h"
@@ -28,8 +30,13 @@ struct OpenRun {
 // `path` is a run, or a checkpoint's folder inside of one. Binds only `entries`. Errors name what is missing or damaged.
 StatusOr<OpenRun> OpenRunDirectory(const std::string& path, const std::vector<std::string>& entries);
 
+// The folder of the run that `path`, a run or a checkpoint's folder inside of one, belongs to. NotFound for anything else.
+StatusOr<std::string> RunOf(const std::string& path);
+
 // The tokenizer in run/tokenizer, or null where there is none.
 StatusOr<std::unique_ptr<Tokenizer>> RunTokenizer(const std::string& run);
+// Its files, name and text, as a checkpoint carries them (CheckpointContent::files); none where the run has no tokenizer.
+StatusOr<std::vector<std::pair<std::string, std::string>>> RunTokenizerFiles(const std::string& run);
 
 }  // namespace gptc
 

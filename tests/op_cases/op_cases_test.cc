@@ -13,6 +13,10 @@
 
 #include "autodiff/finite_differences.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cpu/simd.h"
+
+// After simd.h, which says which instruction sets there are.
+#include "hwy/highway.h"
 
 namespace gptc {
 namespace {
@@ -98,6 +102,12 @@ struct Arrangement {
   std::vector<int> shares;  // for each result, the input in whose memory it lies, or -1
   int runs = 1;             // of the one bound kernel; inputs that a result lies over are the first's alone
 };
+
+// Makes the vector code run on this of its instruction sets, or again on the machine's best (0).
+void UseInstructions(int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
 
 // Binds and runs a CPU kernel on freshly poisoned memory.
 StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& inputs, const std::vector<Type>& types, const Attributes& attributes,
@@ -244,6 +254,15 @@ TEST_P(OpCases, CpuKernelAgreesWithTheReference) {
       const auto shared = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1, .shares = shares});
       ASSERT_TRUE(shared.ok()) << shared.status();
       EXPECT_EQ(*shared == *alone, true) << "other bits where results lie over the operands [" << Join(shares, ", ") << "]";
+    }
+    for (const int64_t target : {HWY_AVX2, HWY_STATIC_TARGET}) {
+      if (target == HWY_AVX2 && (hwy::SupportedTargets() & HWY_AVX2) == 0) continue;
+      SCOPED_TRACE(Cat("instructions: ", hwy::TargetName(target)));
+      UseInstructions(target);
+      const auto other = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1});
+      UseInstructions(0);
+      ASSERT_TRUE(other.ok()) << other.status();
+      ExpectClose(op_case(), wanted, *other);
     }
     if (HasFatalFailure() || HasNonfatalFailure()) return;
   }

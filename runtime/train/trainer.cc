@@ -1,0 +1,316 @@
+#include "runtime/train/trainer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "ir/base/check.h"
+#include "ir/base/scalars.h"
+#include "runtime/cpu/kernels.h"
+#include "runtime/data/tokenizer/load.h"
+#include "runtime/formats/files.h"
+#include "runtime/train/initialize.h"
+#include "runtime/train/run_directory.h"
+#include "runtime/train/signals.h"
+#include "runtime/train/weights.h"
+
+namespace gptc {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::span<int32_t> Ids(const TensorView& view) { return {view.as<int32_t>(), static_cast<size_t>(view.count())}; }
+
+bool IsOptimizerState(const plan::StateT& state) { return state.kind == plan::StateKind::Optimizer; }
+
+}  // namespace
+
+Status Trainer::Run() {
+  RETURN_IF_ERROR(CheckPlan());
+  RETURN_IF_ERROR(OpenData());
+  RETURN_IF_ERROR(SettleSteps());
+  ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, &CpuKernel));
+  progress_ = std::make_unique<Progress>(STDERR_FILENO, options_.quiet ? Progress::Mode::kQuiet : ProgressModeOf(STDERR_FILENO));
+  progress_->Note(Summary());
+  if (options_.dry_run) {
+    progress_->Note("dry run: plan, data and memory are in order; nothing was written");
+    return OkStatus();
+  }
+  RETURN_IF_ERROR(PrepareRun());
+  Status status = Loop();
+  progress_->Finish();
+  return status;
+}
+
+Status Trainer::CheckPlan() const {
+  for (const char* name : {"micro_step.only", "micro_step.first", "micro_step.middle", "micro_step.last", "update"}) {
+    const plan::EntryT* entry = FindEntry(plan_, name);
+    if (entry == nullptr) return InvalidArgument("the plan cannot train: it has no entry point ", name, "; compile a model with a `train` graph");
+  }
+  if (DimensionOf(plan_, "B") < 1 || DimensionOf(plan_, "T") < 1) return InvalidArgument("the plan names no B and T; compile the model again");
+  return OkStatus();
+}
+
+Status Trainer::OpenData() {
+  batch_ = DimensionOf(plan_, "B");
+  sequence_ = DimensionOf(plan_, "T");
+  int64_t vocab = ConfigInt(plan_, "vocab", int64_t{1} << 31);
+  ASSIGN_OR_RETURN(ShardSet train, ShardSet::Open(options_.data, "train"));
+  train_shards_ = std::make_shared<ShardSet>(std::move(train));
+  RETURN_IF_ERROR(train_shards_->Validate(vocab));
+  StatusOr<ShardSet> val = ShardSet::Open(options_.data, "val");
+  if (val.ok()) {
+    val_shards_ = std::make_shared<ShardSet>(*std::move(val));
+    RETURN_IF_ERROR(val_shards_->Validate(vocab));
+    StatusOr<EvalWindows> windows = EvalWindows::Create(val_shards_, batch_, sequence_);
+    if (windows.ok()) windows_ = *std::move(windows);
+  } else if (!absl::IsNotFound(val.status())) {
+    return val.status();
+  }
+  if (IsDirectory(JoinPath(options_.data, kTokenizerFolder))) {
+    ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(JoinPath(options_.data, kTokenizerFolder)));
+  }
+  return OkStatus();
+}
+
+Status Trainer::SettleSteps() {
+  int64_t micro_tokens = batch_ * sequence_;
+  if (options_.batch_tokens > 0) {
+    if (options_.batch_tokens % micro_tokens != 0) {
+      return UsageError("--batch-tokens ", options_.batch_tokens, ": must be a multiple of the plan's micro-batch, B·T = ", batch_, "·", sequence_, " = ", micro_tokens);
+    }
+    options_.grad_accum = options_.batch_tokens / micro_tokens;
+  }
+  if (options_.epochs > 0) {
+    int64_t windows = (train_shards_->tokens() - 1) / sequence_;
+    options_.steps = std::max<int64_t>(1, std::llround(options_.epochs * static_cast<double>(windows) / static_cast<double>(batch_ * options_.grad_accum)));
+  }
+  if (options_.schedule.decay_steps <= 0) options_.schedule.decay_steps = options_.steps;
+  return CheckSchedule(options_.schedule);
+}
+
+Status Trainer::PrepareRun() {
+  bool exists = IsRegularFile(JoinPath(options_.run, kPlanFile)) || IsDirectory(JoinPath(options_.run, "checkpoints"));
+  bool other = options_.resume && !options_.resume->empty() && *options_.resume != "auto";
+  if (exists && (!options_.resume || other)) {
+    return absl::AlreadyExistsError(Cat(options_.run, " holds a run already; give --resume to go on with it, or another -o"));
+  }
+  std::string from;
+  if (options_.resume) {
+    ASSIGN_OR_RETURN(std::optional<std::string> latest, LatestCheckpoint(other ? *options_.resume : options_.run));
+    if (other) {
+      from = latest.value_or(*options_.resume);
+    } else if (latest) {
+      from = *latest;
+    } else if (*options_.resume != "auto") {
+      return NotFound("--resume: ", options_.run, " has no checkpoint to go on from; give --resume=auto to start anew where there is none");
+    }
+  }
+  if (!from.empty()) {
+    RETURN_IF_ERROR(Resume(from));
+  } else {
+    RETURN_IF_ERROR(LoadStart());
+  }
+  LoaderOptions loader{.batch = batch_, .sequence = sequence_, .order = options_.order, .seed = options_.seed, .rank = 0, .ranks = 1, .cursor = done_.cursor, .prefetch = 4};
+  ASSIGN_OR_RETURN(loader_, BatchLoader::Create(train_shards_, loader));
+
+  RETURN_IF_ERROR(MakeDirectories(options_.run));
+  RETURN_IF_ERROR(AtomicWriteFile(JoinPath(options_.run, kPlanFile), plan_bytes_));
+  RETURN_IF_ERROR(AtomicWriteFile(JoinPath(options_.run, kResolvedConfigFile), resolved_config_));
+  if (tokenizer_ != nullptr) RETURN_IF_ERROR(tokenizer_->Save(JoinPath(options_.run, kTokenizerFolder)));
+  ASSIGN_OR_RETURN(checkpoints_, CheckpointWriter::Open(options_.run, options_.keep));
+  std::string metrics = JoinPath(options_.run, kMetricsFile);
+  RETURN_IF_ERROR(DropMetricsAfter(metrics, done_.step));
+  ASSIGN_OR_RETURN(metrics_, MetricsWriter::Open(metrics));
+  executor_->RunIfPresent("prepare");
+  return OkStatus();
+}
+
+Status Trainer::LoadStart() {
+  InitializeParameters(*executor_, options_.seed);
+  if (options_.init_from.empty()) return OkStatus();
+  // A run or a checkpoint of ours is verified by its checksums; any other folder is a Hugging Face one.
+  ASSIGN_OR_RETURN(std::optional<std::string> latest, LatestCheckpoint(options_.init_from));
+  std::string folder = latest.value_or(options_.init_from);
+  if (IsRegularFile(JoinPath(folder, "checksums.xxh"))) {
+    ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(folder));
+    return LoadWeights(checkpoint.model(), folder, *executor_);
+  }
+  ASSIGN_OR_RETURN(Safetensors tensors, Safetensors::Open(folder));
+  return LoadWeights(tensors, folder, *executor_);
+}
+
+Status Trainer::Resume(const std::string& from) {
+  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(from));
+  RETURN_IF_ERROR(LoadWeights(checkpoint.model(), checkpoint.folder(), *executor_));
+  ASSIGN_OR_RETURN(Safetensors optimizer, checkpoint.Tensors(OptimizerFile(0)));
+  for (size_t i = 0; i < plan_.states.size(); ++i) {
+    const plan::StateT& state = *plan_.states[i];
+    if (!IsOptimizerState(state)) continue;
+    const StoredTensor* stored = optimizer.Find(state.name);
+    TensorView view = executor_->state(static_cast<int>(i));
+    std::string where = JoinPath(checkpoint.folder(), OptimizerFile(0));
+    if (stored == nullptr) return InvalidArgument(where, ": has no tensor ", state.name, ", which the plan's optimizer needs; --init-from takes the weights alone");
+    if (stored->type != ElementType::kF32 || stored->shape != view.type.shape) {
+      return InvalidArgument(where, ": ", state.name, " is ", ShapeText(stored->shape), ", the plan has ", ShapeText(view.type.shape), "; it is a checkpoint of another model");
+    }
+    std::copy(stored->bytes.begin(), stored->bytes.end(), view.as<std::byte>());
+  }
+  const nlohmann::json& state = checkpoint.state();
+  auto number = [&](const char* key, double otherwise) { return state.contains(key) && state[key].is_number() ? state[key].get<double>() : otherwise; };
+  if (!state.contains("step") || !state["step"].is_number_integer()) {
+    return InvalidArgument(JoinPath(checkpoint.folder(), kStateFile), ": names no step to go on from; --init-from takes the weights alone");
+  }
+  done_.step = state["step"].get<int64_t>();
+  done_.tokens = static_cast<int64_t>(number("tokens", 0));
+  done_.best_loss = number("best_loss", std::numeric_limits<double>::infinity());
+  done_.cursor.windows = static_cast<int64_t>(number("windows", 0));
+  int64_t sequence = static_cast<int64_t>(number("sequence", static_cast<double>(sequence_)));
+  if (sequence != sequence_ && sequence > 0) {  // windows of another length: go on behind the tokens seen
+    done_.cursor.windows = (done_.cursor.windows * sequence + sequence_ - 1) / sequence_;
+  }
+  start_step_ = saved_step_ = done_.step;
+  progress_->Note(Cat("resumed ", checkpoint.folder(), " at step ", done_.step));
+  return OkStatus();
+}
+
+void Trainer::SetScalar(int index, double value) {
+  int state = FindState(plan_, kScalarsState);
+  if (state >= 0) executor_->state(state).as<double>()[index] = value;
+}
+
+Status Trainer::Loop() {
+  InterruptGuard guard;
+  SetScalar(kBeta1, options_.beta1);
+  SetScalar(kBeta2, options_.beta2);
+  SetScalar(kEpsilon, options_.epsilon);
+  SetScalar(kWeightDecay, options_.weight_decay);
+  SetScalar(kClip, options_.clip);
+  SetScalar(kLossScale, 1);
+  SetScalar(kSeed, static_cast<double>(options_.seed & ((uint64_t{1} << 53) - 1)));
+  while (done_.step < options_.steps) {
+    int64_t step = done_.step + 1;
+    RETURN_IF_ERROR(Step(step));
+    bool best = false;
+    if (options_.eval_every > 0 && windows_ && (step % options_.eval_every == 0 || step == options_.steps)) {
+      ASSIGN_OR_RETURN(double loss, Validate());
+      RETURN_IF_ERROR(metrics_->WriteVal(step, loss));
+      progress_->Note(absl::StrFormat("step %d | val loss %.4f%s", step, loss, loss < done_.best_loss ? " | best so far" : ""));
+      best = loss < done_.best_loss;
+      done_.best_loss = std::min(done_.best_loss, loss);
+    }
+    if (options_.sample_every > 0 && step % options_.sample_every == 0) RETURN_IF_ERROR(Sample(step));
+    bool interrupted = Interrupted();
+    bool due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
+    if (due || interrupted || step == options_.steps || (best && options_.checkpoint_every > 0)) RETURN_IF_ERROR(SaveCheckpoint(best));
+    if (interrupted) {
+      return absl::CancelledError(Cat("interrupted; saved at step ", step, ", go on with --resume"));
+    }
+  }
+  if (saved_step_ < done_.step) RETURN_IF_ERROR(SaveCheckpoint(false));
+  return OkStatus();
+}
+
+Status Trainer::Step(int64_t step) {
+  Clock::time_point begin = Clock::now();
+  double lr = LearningRate(options_.schedule, step);
+  SetScalar(kStep, static_cast<double>(step));
+  SetScalar(kLearningRate, lr);
+  double loss = 0, count = 0;
+  for (int64_t micro = 0; micro < options_.grad_accum; ++micro) {
+    bool first = micro == 0, last = micro + 1 == options_.grad_accum;
+    BoundEntry* entry = executor_->entry(first && last ? "micro_step.only" : first ? "micro_step.first" : last ? "micro_step.last" : "micro_step.middle");
+    RETURN_IF_ERROR(loader_->Next(Ids(entry->input("tokens")), Ids(entry->input("targets"))));
+    SetScalar(kFirstSequence, static_cast<double>(loader_->first_sequence()));
+    entry->Run();
+    loss += *entry->output("loss").as<float>();
+    count += *entry->output("count").as<float>();
+  }
+  loss /= count;
+  if (!std::isfinite(loss)) {
+    return absl::AbortedError(Cat("step ", step, ": the loss is not finite (", loss, "); ",
+                                  saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(), "try a smaller --lr or a longer --warmup"));
+  }
+  SetScalar(kInverseTokens, 1 / count);
+  BoundEntry* update = executor_->entry("update");
+  update->Run();
+  double norm = *update->output("norm").as<float>();
+  if (!std::isfinite(norm)) {
+    return absl::AbortedError(Cat("step ", step, ": the gradient is not finite; the weights were left as they were, ",
+                                  saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(), "try a smaller --lr or a longer --warmup"));
+  }
+  executor_->RunIfPresent("prepare");
+  double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  done_.step = step;
+  int64_t tokens = batch_ * sequence_ * options_.grad_accum;
+  done_.tokens += tokens;
+  done_.cursor = loader_->cursor();
+  double rate = static_cast<double>(tokens) / ms * 1e3;
+  RETURN_IF_ERROR(metrics_->WriteTrain({.step = step, .loss = loss, .grad_norm = norm, .lr = lr, .tokens = tokens, .ms = ms, .tokens_per_s = rate}));
+  progress_->Step({.step = step, .steps = options_.steps, .loss = loss, .grad_norm = norm, .lr = lr, .ms = ms, .tokens_per_s = rate, .mfu = std::nullopt});
+  return OkStatus();
+}
+
+StatusOr<double> Trainer::Validate() {
+  BoundEntry* score = executor_->entry("score");
+  if (score == nullptr) return FailedPrecondition("the plan has no entry point score; --eval-every 0 trains without validation");
+  double sum = 0;
+  int64_t count = 0, batches = std::min<int64_t>(windows_->batches(), std::max<int64_t>(1, options_.eval_batches));
+  for (int64_t b = 0; b < batches; ++b) {
+    TensorView targets = score->input("targets");
+    ASSIGN_OR_RETURN(int64_t rows, windows_->Read(b * batch_, Ids(score->input("tokens")), Ids(targets)));
+    score->Run();
+    const float* losses = score->output("losses").as<float>();
+    for (int64_t i = 0; i < rows * sequence_; ++i) sum += losses[i];
+    count += rows * sequence_;
+  }
+  return sum / static_cast<double>(count);
+}
+
+Status Trainer::Sample(int64_t step) {
+  if (!sampler_) return OkStatus();
+  ASSIGN_OR_RETURN(std::string text, sampler_(*executor_, tokenizer_.get(), options_.sample_tokens, options_.seed + static_cast<uint64_t>(step)));
+  progress_->Note(Cat("step ", step, " | sample: ", text));
+  return OkStatus();
+}
+
+Status Trainer::SaveCheckpoint(bool best) {
+  CheckpointContent content;
+  content.step = done_.step;
+  content.best = best;
+  content.tensors.emplace_back(kModelFile, WeightsToWrite(*executor_));
+  std::vector<TensorToWrite> optimizer;
+  for (size_t i = 0; i < plan_.states.size(); ++i) {
+    if (!IsOptimizerState(*plan_.states[i])) continue;
+    TensorView view = executor_->state(static_cast<int>(i));
+    optimizer.push_back({plan_.states[i]->name, ElementType::kF32, view.type.shape, view.data, nullptr});
+  }
+  content.tensors.emplace_back(OptimizerFile(0), std::move(optimizer));
+  int eot = tokenizer_ != nullptr && tokenizer_->eot() ? *tokenizer_->eot() : -1;
+  content.files.emplace_back("config.json", ConfigJson(plan_, eot));
+  content.state = {{"step", done_.step},           {"tokens", done_.tokens}, {"windows", done_.cursor.windows}, {"sequence", sequence_},
+                   {"order", options_.order == Order::kShuffled ? "shuffled" : "sequential"}, {"seed", options_.seed}, {"steps", options_.steps}};
+  if (std::isfinite(done_.best_loss)) content.state["best_loss"] = done_.best_loss;
+  RETURN_IF_ERROR(checkpoints_->Write(content).status());
+  saved_step_ = done_.step;
+  return OkStatus();
+}
+
+std::string Trainer::Summary() const {
+  std::string shape;
+  for (const char* key : {"layers", "heads", "width"}) {
+    if (int64_t value = ConfigInt(plan_, key, -1); value >= 0) shape += Cat(shape.empty() ? "" : ", ", value, " ", key);
+  }
+  int64_t scratch = static_cast<int64_t>(executor_->scratch_bytes());
+  std::string text = Cat(plan_.model, " · ", Grouped(ParameterCount(plan_)), " parameters", shape.empty() ? "" : Cat(" (", shape, ")"), " · plan ", HumanBytes(PeakBytes(plan_) + scratch),
+                         " peak (state ", HumanBytes(plan_.state_bytes), ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch), ") · ", plan_.target);
+  text += Cat("\n", Grouped(train_shards_->tokens()), " tokens to train on", val_shards_ ? Cat(", ", Grouped(val_shards_->tokens()), " to validate") : std::string(), " · ", options_.steps,
+              " steps of ", Grouped(batch_ * sequence_ * options_.grad_accum), " tokens (", batch_, " × ", sequence_, options_.grad_accum > 1 ? Cat(" × ", options_.grad_accum, " micro-batches") : std::string(),
+              "), ", absl::StrFormat("%.2f", static_cast<double>(options_.steps * batch_ * options_.grad_accum * sequence_) / static_cast<double>(train_shards_->tokens())), " epochs");
+  return text;
+}
+
+}  // namespace gptc
