@@ -88,16 +88,37 @@ std::vector<Axis> MergedAxes(const Shape& shape, const std::vector<int64_t>& per
 }
 
 // A tile whose rows of both sides stay in L1.
-constexpr int64_t kTile = 32;
+constexpr int64_t kTile = 64;
 
-// y[i, j] = x[j·x_stride + i] on a tile of rows i and columns j.
+// y[i, j] = x[j, i] for i, j < 4, by exchanging halves and quarters of four vectors.
+inline void TransposeFour(const uint32_t* x, int64_t x_stride, uint32_t* y, int64_t y_stride) {
+  typedef uint32_t Vector __attribute__((vector_size(16)));
+  Vector a, b, c, d;
+  std::memcpy(&a, x, 16);
+  std::memcpy(&b, x + x_stride, 16);
+  std::memcpy(&c, x + 2 * x_stride, 16);
+  std::memcpy(&d, x + 3 * x_stride, 16);
+  const Vector ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Vector cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Vector rows[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) std::memcpy(y + i * y_stride, &rows[i], 16);
+}
+
+// y[i, j] = x[j, i] on a tile of rows i and columns j.
 template <typename T>
 void TransposeTile(const T* x, int64_t x_stride, T* y, int64_t y_stride, int64_t rows, int64_t columns) {
   if (rows == kTile && columns == kTile) {
-    // Through a tile of its own, so that both sides are touched in whole lines.
+    // Through a tile of its own, so that both sides are touched in whole lines even where their strides are powers of two.
     T tile[kTile][kTile];
-    for (int64_t j = 0; j < kTile; ++j) {
-      for (int64_t i = 0; i < kTile; ++i) tile[i][j] = x[j * x_stride + i];
+    if constexpr (sizeof(T) == 4) {
+      for (int64_t j = 0; j < kTile; j += 4) {
+        for (int64_t i = 0; i < kTile; i += 4) TransposeFour(x + j * x_stride + i, x_stride, &tile[i][j], kTile);
+      }
+    } else {
+      for (int64_t j = 0; j < kTile; ++j) {
+        for (int64_t i = 0; i < kTile; ++i) tile[i][j] = x[j * x_stride + i];
+      }
     }
     for (int64_t i = 0; i < kTile; ++i) std::memcpy(y + i * y_stride, tile[i], sizeof(tile[i]));
     return;

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -213,15 +215,27 @@ std::string CaseName(const ::testing::TestParamInfo<size_t>& info) {
   return Cat(name, "_", info.param);
 }
 
+// The cases for which `applies`.
+std::vector<size_t> CasesWhere(bool (*applies)(const OpCase&)) {
+  std::vector<size_t> indices;
+  for (size_t i = 0; i < AllOpCases().size(); ++i) {
+    if (applies(AllOpCases()[i])) indices.push_back(i);
+  }
+  return indices;
+}
+
 TEST_P(OpCases, HaveTypes) {
   const auto types = ResultTypes(op_case(), InputTypes(op_case()));
   ASSERT_TRUE(types.ok()) << op_case().Name() << ": " << types.status();
   EXPECT_FALSE(types->empty());
 }
 
-TEST_P(OpCases, CpuKernelAgreesWithTheReference) {
+bool HasKernel(const OpCase& op_case) { return InfoOf(op_case.op).execution == Execution::kKernel; }
+
+class CpuKernels : public OpCases {};
+
+TEST_P(CpuKernels, AgreeWithTheReference) {
   const OpInfo& info = InfoOf(op_case().op);
-  if (info.execution == Execution::kView) GTEST_SKIP() << "a view has no kernel";
   const auto types = ResultTypes(op_case(), InputTypes(op_case()));
   ASSERT_TRUE(types.ok()) << types.status();
   const auto attributes = CompletedAttributes(op_case());
@@ -280,8 +294,9 @@ bool HasGradientMode(const OpCase& op_case) {
   return InfoOf(op_case.op).gradient == Gradient::kVjp && op_case.differentiable && floats && count <= 100;
 }
 
-TEST_P(OpCases, GradientIsThatOfFiniteDifferences) {
-  if (!HasGradientMode(op_case())) GTEST_SKIP() << "not differentiable here, or large";
+class Gradients : public OpCases {};
+
+TEST_P(Gradients, AreThoseOfFiniteDifferences) {
   SCOPED_TRACE(op_case().Name());
   const auto attributes = CompletedAttributes(op_case());
   ASSERT_TRUE(attributes.ok()) << attributes.status();
@@ -313,6 +328,8 @@ TEST_P(OpCases, GradientIsThatOfFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OpCases, ::testing::Range(size_t{0}, AllOpCases().size()), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, CpuKernels, ::testing::ValuesIn(CasesWhere(HasKernel)), CaseName);
+INSTANTIATE_TEST_SUITE_P(All, Gradients, ::testing::ValuesIn(CasesWhere(HasGradientMode)), CaseName);
 
 TEST(OpCaseTable, HasEveryOp) {
   std::set<Op> all, gradients;
@@ -333,7 +350,7 @@ TEST(OpCaseTable, NamesAreUnique) {
   for (const OpCase& op_case : AllOpCases()) EXPECT_TRUE(names.insert(op_case.Name()).second) << op_case.Name();
 }
 
-TEST(CpuKernels, RefuseTypesTheyDoNotHave) {
+TEST(CpuKernelTable, RefusesTypesThatAKernelDoesNotHave) {
   ScratchPool scratch;
   Buffer memory(64);
   const Attributes none;
