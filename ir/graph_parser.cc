@@ -57,6 +57,8 @@ class GraphParser {
     std::optional<Type> type;  // none: not written
     size_t type_begin = 0, type_end = 0;
     int64_t offset = -1;
+    int in_state = -1;  // written "@state"
+    Token place;
   };
 
   Status ParseInputs() {
@@ -99,9 +101,7 @@ class GraphParser {
                      note.empty() ? p_.states.Suggest(name.text) : note);
     }
     p_.Advance();
-    Value value = p_.module.StateValue(graph_, *state);
-    graph_.info(value).offset = p_.module.states[*state].offset;
-    return value;
+    return p_.module.StateValue(graph_, *state);
   }
 
   Status UnknownValue(const Token& name) const {
@@ -134,7 +134,9 @@ class GraphParser {
       if (p_.TakeMark(':')) {
         ASSIGN_OR_RETURN(result.type, p_.NeedType(result.type_begin, result.type_end));
       }
-      if (p_.token.IsMark('@')) {
+      result.place = p_.token;
+      ASSIGN_OR_RETURN(result.in_state, p_.OptionalStatePlace());
+      if (p_.token.IsMark('@') && result.in_state < 0) {
         ASSIGN_OR_RETURN(result.offset, p_.OptionalOffset(result.type.value_or(Type{})));
       }
       results.push_back(std::move(result));
@@ -201,6 +203,7 @@ class GraphParser {
       ValueInfo& value = graph_.info(node.results[i]);
       value.name = hints_[i];  // an input or a state of the same name is another thing, with no '%'
       value.offset = result.offset;
+      value.in_state = result.in_state;
       if (!results_.Add(result.name.text, node.results[i])) {
         return p_.Fail(result.name, Cat("%", result.name.text, " is defined twice"),
                        "every value has a name of its own");
@@ -228,6 +231,14 @@ class GraphParser {
                             Cat(info.name, " gives ", TypeText(inferred[i], p_.symbols), " for %", result.name.text,
                                 ", found ", TypeText(*result.type, p_.symbols)),
                             Cat("expected ", TypeText(inferred[i], p_.symbols)));
+      }
+      if (result.in_state >= 0) {
+        const State& state = p_.module.states[result.in_state];
+        const bool known = IsStatic(inferred[i].shape) && IsStatic(state.type.shape);
+        if (known && ByteCount(inferred[i]) > ByteCount(state.type)) {
+          return p_.Fail(result.place, Cat("%", result.name.text, " is larger than the state ", state.name),
+                         Cat(TypeText(inferred[i]), " does not fit into ", TypeText(state.type)));
+        }
       }
       if (result.type) continue;
       std::string problem = TypeProblem(inferred[i], p_.symbols.size());

@@ -165,4 +165,15 @@ StatusOr<int64_t> ParseState::OptionalOffset(const Type& type) {
   return offset;
 }
 
+StatusOr<int> ParseState::OptionalStatePlace() {
+  if (!token.IsMark('@')) return -1;
+  const Token next = Lexer(lexer).Next();
+  if (next.kind != Token::Kind::kName) return -1;
+  Advance();
+  const int* state = states.Find(token.text);
+  if (state == nullptr) return Fail(token, Cat("unknown state '", token.text, "'"), states.Suggest(token.text));
+  Advance();
+  return *state;
+}
+
 }  // namespace gptc

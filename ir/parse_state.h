@@ -87,6 +87,8 @@ class ParseState {
   StatusOr<Type> NeedType(size_t& begin, size_t& end);
   // "@4096" where there is one, else -1.
   StatusOr<int64_t> OptionalOffset(const Type& type);
+  // The state of "@grad.wte" where that is next, else -1.
+  StatusOr<int> OptionalStatePlace();
 
   Module& module;
   Lexer lexer;

@@ -149,7 +149,7 @@ class Printer {
     Put(info.name);
   }
 
-  // "%y: f32[4, 64] @4096".
+  // "%y: f32[4, 64] @4096", "%y: f32[4, 64] @grad.wte".
   void PutDefinition(const Graph& graph, Value value) {
     PutOperand(graph, value);
     if (!graph.Contains(value)) return;
@@ -157,6 +157,7 @@ class Printer {
     Put(": ");
     PutType(info.type);
     if (info.offset != -1) Put(" @", info.offset);
+    if (info.in_state != -1) Put(" @", StateName(info.in_state));
   }
 
   void PutState(const State& state) {

@@ -113,8 +113,24 @@ class GraphVerifier {
     const ValueInfo& info = graph_.info(value);
     std::string problem = TypeProblem(info.type, module_.dimensions.size());
     if (problem.empty()) problem = OffsetProblem(info.offset, info.type);
+    if (problem.empty()) problem = PlaceProblem(info);
     if (!problem.empty()) return Wrong("value ", info.name, ": ", problem);
     return OkStatus();
+  }
+
+  // Of a value that says that it lies in a state's memory.
+  std::string PlaceProblem(const ValueInfo& info) const {
+    if (info.in_state == -1) return "";
+    if (info.kind != ValueInfo::Kind::kResult) return "only results may lie in a state's memory";
+    if (info.in_state < 0 || info.in_state >= static_cast<int>(module_.states.size())) {
+      return Cat("it lies in state ", info.in_state, ", which does not exist");
+    }
+    if (info.offset != -1) return "it lies in a state's memory and at an offset";
+    const State& state = module_.states[info.in_state];
+    if (!TypeProblem(state.type, module_.dimensions.size()).empty()) return Cat("it lies in the broken state ", state.name);
+    const bool known = IsStatic(info.type.shape) && IsStatic(state.type.shape);
+    if (known && ByteCount(info.type) > ByteCount(state.type)) return Cat("it is larger than the state ", state.name, ", where it lies");
+    return "";
   }
 
   // That `value` may be read here.

@@ -1,5 +1,7 @@
 #include "passes/cse.h"
 
+#include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "absl/container/flat_hash_map.h"
@@ -27,7 +29,17 @@ size_t HashOf(const OpNode& node) {
   return hash;
 }
 
-bool Same(const OpNode& a, const OpNode& b) { return a.op == b.op && a.inputs == b.inputs && a.attributes == b.attributes; }
+// Numbers by their bits: 0 and -0 differ in what they divide to.
+bool SameValue(const AttributeValue& a, const AttributeValue& b) {
+  const auto *x = std::get_if<double>(&a), *y = std::get_if<double>(&b);
+  return x != nullptr && y != nullptr ? std::bit_cast<uint64_t>(*x) == std::bit_cast<uint64_t>(*y) : a == b;
+}
+
+bool Same(const OpNode& a, const OpNode& b) {
+  return a.op == b.op && a.inputs == b.inputs &&
+         std::equal(a.attributes.items().begin(), a.attributes.items().end(), b.attributes.items().begin(), b.attributes.items().end(),
+                    [](const auto& x, const auto& y) { return x.first == y.first && SameValue(x.second, y.second); });
+}
 
 }  // namespace
 

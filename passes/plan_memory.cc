@@ -26,7 +26,12 @@ struct Block {
 class BlockAssigner {
  public:
   BlockAssigner(const Module& module, const Graph& graph)
-      : module_(module), graph_(graph), last_use_(graph.value_count(), -1), block_of_(graph.value_count(), -1), wanted_(graph.value_count(), -1) {}
+      : module_(module),
+        graph_(graph),
+        last_use_(graph.value_count(), -1),
+        stored_(graph.value_count()),
+        block_of_(graph.value_count(), -1),
+        wanted_(graph.value_count(), -1) {}
 
   void Run() {
     int count = static_cast<int>(graph_.ops.size());
@@ -34,9 +39,11 @@ class BlockAssigner {
       for (Value input : graph_.ops[i].inputs) last_use_[input.id] = i;
     }
     for (const Output& output : graph_.outputs) last_use_[output.value.id] = count;
-    for (int i = count - 1; i >= 0; --i) ExtendThroughView(graph_.ops[i]);
+    ExtendThroughViews();
+    for (const Store& store : graph_.stores) stored_[BehindViews(store.value).id] = true;
     for (const Store& store : graph_.stores) Donate(store);
     for (const Store& store : graph_.stores) last_use_[store.value.id] = count;
+    ExtendThroughViews();
 
     for (Value input : graph_.inputs) NewBlock(input, -1);
     for (int id = 0; id < graph_.value_count(); ++id) {
@@ -54,10 +61,12 @@ class BlockAssigner {
 
  private:
   // A view's readers read its operand.
-  void ExtendThroughView(const OpNode& node) {
-    if (InfoOf(node.op).execution != Execution::kView) return;
-    int& of = last_use_[node.inputs[0].id];
-    of = std::max(of, last_use_[node.results[0].id]);
+  void ExtendThroughViews() {
+    for (auto node = graph_.ops.rbegin(); node != graph_.ops.rend(); ++node) {
+      if (InfoOf(node->op).execution != Execution::kView) continue;
+      int& of = last_use_[node->inputs[0].id];
+      of = std::max(of, last_use_[node->results[0].id]);
+    }
   }
 
   Value BehindViews(Value value) const {
@@ -88,7 +97,8 @@ class BlockAssigner {
         if (input >= static_cast<int>(node.inputs.size())) continue;
         Value candidate = node.inputs[input];
         const ValueInfo& candidate_info = graph_.info(candidate);
-        if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type && last_use_[candidate.id] == info.producer && !SharedOperand(node, input)) {
+        if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type && last_use_[candidate.id] == info.producer && !stored_[candidate.id] &&
+            MayAlias(node, info.result_index, candidate)) {
           next = candidate;
           break;
         }
@@ -102,24 +112,15 @@ class BlockAssigner {
     return specs[std::min<size_t>(result, specs.size() - 1)];
   }
 
+  // Whether the op may write this result over the memory of `operand`: it may over every place where it takes the operand, and takes
+  // nothing else that lies there.
   bool MayAlias(const OpNode& node, int result, Value operand) const {
+    const std::vector<int>& allowed = ResultSpec(node, result).may_alias;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (node.inputs[i] == operand) {
-        const auto& allowed = ResultSpec(node, result).may_alias;
-        if (std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end() || SharedOperand(node, static_cast<int>(i))) return false;
-      } else if (BehindViews(node.inputs[i]) == operand) {
-        return false;
-      }
+      if (BehindViews(node.inputs[i]) != BehindViews(operand)) continue;
+      if (node.inputs[i] != operand || std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end()) return false;
     }
     return true;
-  }
-
-  // Whether another operand of the op reads the same memory, and is not the same value.
-  bool SharedOperand(const OpNode& node, int input) const {
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (static_cast<int>(i) != input && node.inputs[i] != node.inputs[input] && BehindViews(node.inputs[i]) == BehindViews(node.inputs[input])) return true;
-    }
-    return false;
   }
 
   int StateBlock(int state) {
@@ -147,7 +148,10 @@ class BlockAssigner {
       if (input >= static_cast<int>(node.inputs.size())) continue;
       Value operand = node.inputs[input];
       int block = block_of_[operand.id];
-      if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step || SharedBlock(node, input, r)) continue;
+      if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step || TakenByAnother(node, r, block) ||
+          !MayAlias(node, static_cast<int>(r), operand)) {
+        continue;
+      }
       block_of_[result.id] = block;
       blocks_[block].end = std::max(step, last_use_[result.id]);
       return;
@@ -155,12 +159,8 @@ class BlockAssigner {
     NewBlock(result, step);
   }
 
-  // Whether another operand, or an earlier result, of the op lies in the same block.
-  bool SharedBlock(const OpNode& node, int input, size_t r) const {
-    int block = block_of_[node.inputs[input].id];
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (static_cast<int>(i) != input && node.inputs[i] != node.inputs[input] && block_of_[node.inputs[i].id] == block) return true;
-    }
+  // Whether an earlier result of the op lies in the block.
+  bool TakenByAnother(const OpNode& node, size_t r, int block) const {
     for (size_t i = 0; i < r; ++i) {
       if (block_of_[node.results[i].id] == block) return true;
     }
@@ -170,6 +170,7 @@ class BlockAssigner {
   const Module& module_;
   const Graph& graph_;
   std::vector<int> last_use_;  // by value: the last step that reads it, or a view of it
+  std::vector<bool> stored_;   // by value: a store wants it, or a view of it, at the end
   std::vector<int> block_of_;  // by value
   std::vector<int> wanted_;    // by value: the state in whose memory it shall lie
   std::vector<Block> blocks_;
@@ -201,9 +202,30 @@ std::vector<Lifetime> ArenaLifetimes(const std::vector<Block>& blocks, std::vect
   return lifetimes;
 }
 
+// Sums of sizes below stay far from the end of 64 bits.
+constexpr double kMostBytes = double{int64_t{1} << 50};
+
+Status CheckSize(std::string_view what, double bytes) {
+  if (bytes <= kMostBytes) return OkStatus();
+  return InvalidArgument(what, " would take more than 1 PiB; compile with a smaller --batch or --seq");
+}
+
+Status CheckSizes(const Module& module) {
+  double states = 0;
+  for (const State& state : module.states) states += static_cast<double>(ByteCount(state.type));
+  RETURN_IF_ERROR(CheckSize("the states", states));
+  for (const Graph& graph : module.graphs) {
+    double values = 0;
+    for (int id = 0; id < graph.value_count(); ++id) values += static_cast<double>(ByteCount(graph.type(Value{id})));
+    RETURN_IF_ERROR(CheckSize(Cat("graph ", graph.name), values));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status PlanMemory(Module& module, PassContext& context) {
+  RETURN_IF_ERROR(CheckSizes(module));
   int64_t at = 0;
   for (State& state : module.states) {
     state.offset = at;

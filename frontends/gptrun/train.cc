@@ -11,10 +11,19 @@
 namespace gptc {
 namespace {
 
-// A continuation of an end-of-text token (or of a line's end), as text on one line.
+// What the model makes of an end-of-text token or, without one, of a line's end.
 StatusOr<std::string> SampleText(Executor& executor, const Tokenizer* tokenizer, int64_t tokens, uint64_t seed) {
   if (tokenizer == nullptr) return std::string("(the shards come without a tokenizer)");
-  return GenerateText(executor, *tokenizer, "\n", tokens, SamplerOptions{.temperature = 0.8, .top_k = 200, .seed = seed});
+  std::vector<int32_t> prompt;
+  if (tokenizer->eot()) prompt = {*tokenizer->eot()};
+  if (prompt.empty()) {
+    StatusOr<std::vector<int32_t>> line_end = tokenizer->Encode("\n");
+    prompt = line_end.ok() ? *std::move(line_end) : std::vector<int32_t>{0};
+  }
+  ASSIGN_OR_RETURN(Generator generator, Generator::Create(executor));
+  Sampler sampler(SamplerOptions{.seed = seed});
+  ASSIGN_OR_RETURN(std::vector<int32_t> made, Generate(generator, sampler, prompt, {.max_new_tokens = tokens, .eot = tokenizer->eot()}));
+  return tokenizer->Decode(made);
 }
 
 class TrainCommand : public Subcommand {

@@ -47,7 +47,8 @@ HWY_INLINE VF MinusTwoU(VF x) {
 
 HWY_INLINE VF GeluTanh(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(MinusTwoU(x)))); }
 
-// σ + x·σ(1-σ)·2u'. Beyond |x| = 10 the derivative is 0 or 1 to the last bit, and x is held there so that no factor overflows.
+// σ + x·σ(1-σ)·2u'. Beyond |x| = 10 the derivative is 0 or 1 to the last bit, and x is held there so that no factor
+// overflows.
 HWY_INLINE VF GeluTanhDerivative(VF x) {
   const VF held = hn::IfThenElse(hn::Gt(x, F(10)), F(10), hn::IfThenElse(hn::Lt(x, F(-10)), F(-10), x));
   const VF e = ExpOf(MinusTwoU(held));
@@ -71,11 +72,16 @@ HWY_INLINE VF Silu(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(hn::Neg(x)))); 
 template <typename T>
 HWY_INLINE void ForwardRow(Activation kind, const T* x, T* y, size_t n) {
   switch (kind) {
-    case Activation::kGeluTanh: return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluTanh(v); });
-    case Activation::kGeluErf: return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluErf(v); });
-    case Activation::kRelu: return MapRow(x, y, n, [](VF v) HWY_ATTR { return Relu(v); });
-    case Activation::kSigmoid: return MapRow(x, y, n, [](VF v) HWY_ATTR { return SigmoidOf(v); });
-    case Activation::kSilu: return MapRow(x, y, n, [](VF v) HWY_ATTR { return Silu(v); });
+    case Activation::kGeluTanh:
+      return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluTanh(v); });
+    case Activation::kGeluErf:
+      return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluErf(v); });
+    case Activation::kRelu:
+      return MapRow(x, y, n, [](VF v) HWY_ATTR { return Relu(v); });
+    case Activation::kSigmoid:
+      return MapRow(x, y, n, [](VF v) HWY_ATTR { return SigmoidOf(v); });
+    case Activation::kSilu:
+      return MapRow(x, y, n, [](VF v) HWY_ATTR { return Silu(v); });
   }
 }
 void ForwardF32(Activation kind, const float* x, float* y, size_t n) { ForwardRow(kind, x, y, n); }
@@ -89,8 +95,12 @@ HWY_INLINE void GeluBackwardRow(bool tanh, const T* x, const T* dy, T* dx, size_
     MapRow2(x, true, dy, true, dx, n, [](VF v, VF d) HWY_ATTR { return hn::Mul(d, GeluErfDerivative(v)); });
   }
 }
-void GeluBackwardF32(bool tanh, const float* x, const float* dy, float* dx, size_t n) { GeluBackwardRow(tanh, x, dy, dx, n); }
-void GeluBackwardBf16(bool tanh, const Bf16* x, const Bf16* dy, Bf16* dx, size_t n) { GeluBackwardRow(tanh, x, dy, dx, n); }
+void GeluBackwardF32(bool tanh, const float* x, const float* dy, float* dx, size_t n) {
+  GeluBackwardRow(tanh, x, dy, dx, n);
+}
+void GeluBackwardBf16(bool tanh, const Bf16* x, const Bf16* dy, Bf16* dx, size_t n) {
+  GeluBackwardRow(tanh, x, dy, dx, n);
+}
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -115,11 +125,16 @@ double TwoU(double x) { return 2 * kSqrt2OverPi * x * (1 + kCubic * x * x); }
 
 double Apply(Activation kind, double x) {
   switch (kind) {
-    case Activation::kGeluTanh: return x * Sigmoid(TwoU(x));
-    case Activation::kGeluErf: return x * NormalDistribution(x);
-    case Activation::kRelu: return x < 0 ? 0 : x;
-    case Activation::kSigmoid: return Sigmoid(x);
-    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kGeluTanh:
+      return x * Sigmoid(TwoU(x));
+    case Activation::kGeluErf:
+      return x * NormalDistribution(x);
+    case Activation::kRelu:
+      return x < 0 ? 0 : x;
+    case Activation::kSigmoid:
+      return Sigmoid(x);
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
   }
   return 0;
 }
@@ -135,17 +150,22 @@ StatusOr<BoundKernel> BindForward(const KernelArgs& args, Activation kind, std::
   if (x.type.dtype == y.type.dtype) {
     const auto bind = [&]<typename T>(T*, auto row) -> BoundKernel {
       return [=, in = x.as<const T>(), out = y.as<T>(), count = y.count()] {
-        ParallelFor(count, kGrain, [&](int64_t begin, int64_t end) { row(in + begin, out + begin, static_cast<size_t>(end - begin)); });
+        ParallelFor(count, kGrain, [&](int64_t begin, int64_t end) {
+          row(in + begin, out + begin, static_cast<size_t>(end - begin));
+        });
       };
     };
     switch (y.type.dtype) {
-      case DType::kF32: return bind(static_cast<float*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, r...); });
-      case DType::kBF16: return bind(static_cast<Bf16*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardBf16)(kind, r...); });
+      case DType::kF32:
+        return bind(static_cast<float*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, r...); });
+      case DType::kBF16:
+        return bind(static_cast<Bf16*>(nullptr), [kind](auto... r) { HWY_DYNAMIC_DISPATCH(ForwardBf16)(kind, r...); });
       case DType::kF64:
         return bind(static_cast<double*>(nullptr), [kind](const double* in, double* out, size_t n) {
           for (size_t i = 0; i < n; ++i) out[i] = Apply(kind, in[i]);
         });
-      default: break;
+      default:
+        break;
     }
   }
   return Unsupported(name, args, "f32, bf16 or f64");
@@ -157,7 +177,9 @@ StatusOr<BoundKernel> BindCpuGelu(const KernelArgs& args) {
   return BindForward(args, args.attributes.Bool("tanh") ? Activation::kGeluTanh : Activation::kGeluErf, "gelu");
 }
 StatusOr<BoundKernel> BindCpuRelu(const KernelArgs& args) { return BindForward(args, Activation::kRelu, "relu"); }
-StatusOr<BoundKernel> BindCpuSigmoid(const KernelArgs& args) { return BindForward(args, Activation::kSigmoid, "sigmoid"); }
+StatusOr<BoundKernel> BindCpuSigmoid(const KernelArgs& args) {
+  return BindForward(args, Activation::kSigmoid, "sigmoid");
+}
 StatusOr<BoundKernel> BindCpuSilu(const KernelArgs& args) { return BindForward(args, Activation::kSilu, "silu"); }
 
 // dx = dy · gelu'(x)
@@ -167,20 +189,26 @@ StatusOr<BoundKernel> BindCpuGeluBackward(const KernelArgs& args) {
   if (x.type.dtype == dx.type.dtype && dy.type.dtype == dx.type.dtype) {
     const auto bind = [&]<typename T>(T*, auto row) -> BoundKernel {
       return [=, a = x.as<const T>(), b = dy.as<const T>(), out = dx.as<T>(), count = dx.count()] {
-        ParallelFor(count, kGrain,
-                    [&](int64_t begin, int64_t end) { row(a + begin, b + begin, out + begin, static_cast<size_t>(end - begin)); });
+        ParallelFor(count, kGrain, [&](int64_t begin, int64_t end) {
+          row(a + begin, b + begin, out + begin, static_cast<size_t>(end - begin));
+        });
       };
     };
     switch (dx.type.dtype) {
       case DType::kF32:
-        return bind(static_cast<float*>(nullptr), [tanh](auto... r) { HWY_DYNAMIC_DISPATCH(GeluBackwardF32)(tanh, r...); });
+        return bind(static_cast<float*>(nullptr), [tanh](auto... r) {
+          HWY_DYNAMIC_DISPATCH(GeluBackwardF32)(tanh, r...);
+        });
       case DType::kBF16:
-        return bind(static_cast<Bf16*>(nullptr), [tanh](auto... r) { HWY_DYNAMIC_DISPATCH(GeluBackwardBf16)(tanh, r...); });
+        return bind(static_cast<Bf16*>(nullptr), [tanh](auto... r) {
+          HWY_DYNAMIC_DISPATCH(GeluBackwardBf16)(tanh, r...);
+        });
       case DType::kF64:
         return bind(static_cast<double*>(nullptr), [tanh](const double* a, const double* b, double* out, size_t n) {
           for (size_t i = 0; i < n; ++i) out[i] = b[i] * GeluDerivative(tanh, a[i]);
         });
-      default: break;
+      default:
+        break;
     }
   }
   return Unsupported("gelu_backward", args, "f32, bf16 or f64");

@@ -2,7 +2,8 @@
 //
 //   softmax:   y = exp(x - max) / sum of exp(x - max);  a row of -inf alone gives zeros, a NaN makes its row NaN
 //   backward:  dx = y · (dy - sum of dy · y)
-// With `causal` row i of a [rows, columns] matrix is live up to column i + columns - rows; to the right of it y and dx are 0
+// With `causal` row i of a [rows, columns] matrix is live up to column i + columns - rows; to the right of it y and dx
+// are 0
 // (-inf for the mask) and nothing is read.
 //
 // f32 or bf16 elements, all arithmetic in f32. A row is computed by one thread.
@@ -25,6 +26,14 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
+// e^x for x <= 0, and 0 where the result would be below the smallest normal number: arithmetic on those is a hundred
+// times slower, and next to a sum of at least 1 they are nothing. A NaN stays one.
+HWY_INLINE VF ExpOfNegative(VF x) {
+  const VF least = hn::Set(DF(), -87.0f);
+  const auto vanishes = hn::Lt(x, least);
+  return hn::IfThenZeroElse(vanishes, ExpOf(hn::IfThenElse(vanishes, least, x)));
+}
+
 // The largest of n elements; NaNs may be passed over.
 template <typename T>
 HWY_INLINE float LargestOf(const T* x, int64_t n) {
@@ -44,7 +53,8 @@ HWY_INLINE float LargestOf(const T* x, int64_t n) {
 
 template <typename T>
 void SoftmaxRow(const T* x, T* y, int64_t live, int64_t columns) {
-  constexpr bool kKeepsExponentials = std::is_same_v<T, float>;  // in y, until they are scaled; bf16 would round them twice
+  constexpr bool kKeepsExponentials =
+      std::is_same_v<T, float>;  // in y, until they are scaled; bf16 would round them twice
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   float largest = LargestOf(x, live);
@@ -54,7 +64,8 @@ void SoftmaxRow(const T* x, T* y, int64_t live, int64_t columns) {
   VF s0 = hn::Zero(d), s1 = s0;
   int64_t i = 0;
   for (; i + 2 * lanes <= live; i += 2 * lanes) {
-    const VF e0 = ExpOf(hn::Sub(LoadFloats(x + i), shift)), e1 = ExpOf(hn::Sub(LoadFloats(x + i + lanes), shift));
+    const VF e0 = ExpOfNegative(hn::Sub(LoadFloats(x + i), shift)),
+             e1 = ExpOfNegative(hn::Sub(LoadFloats(x + i + lanes), shift));
     s0 = hn::Add(s0, e0);
     s1 = hn::Add(s1, e1);
     if constexpr (kKeepsExponentials) {
@@ -64,7 +75,7 @@ void SoftmaxRow(const T* x, T* y, int64_t live, int64_t columns) {
   }
   for (; i < live; i += lanes) {
     const size_t n = static_cast<size_t>(std::min(lanes, live - i));
-    const VF e = hn::IfThenElseZero(hn::FirstN(d, n), ExpOf(hn::Sub(LoadSome(x + i, n), shift)));
+    const VF e = hn::IfThenElseZero(hn::FirstN(d, n), ExpOfNegative(hn::Sub(LoadSome(x + i, n), shift)));
     s0 = hn::Add(s0, e);
     if constexpr (kKeepsExponentials) StoreSome(e, y + i, n);
   }
@@ -73,7 +84,7 @@ void SoftmaxRow(const T* x, T* y, int64_t live, int64_t columns) {
   if constexpr (kKeepsExponentials) {
     MapRow(y, y, live, [&](VF v) HWY_ATTR { return hn::Mul(v, scale); });
   } else {
-    MapRow(x, y, live, [&](VF v) HWY_ATTR { return hn::Mul(ExpOf(hn::Sub(v, shift)), scale); });
+    MapRow(x, y, live, [&](VF v) HWY_ATTR { return hn::Mul(ExpOfNegative(hn::Sub(v, shift)), scale); });
   }
   std::memset(y + live, 0, sizeof(T) * (columns - live));
 }
@@ -98,8 +109,8 @@ void SoftmaxBackwardRow(const T* y, const T* dy, T* dx, int64_t live, int64_t co
 }
 
 // One tile of queries of one head over one sequence's cache: the streaming softmax of flash attention
-// (https://arxiv.org/abs/2205.14135). Scores lie key by key with the queries of the tile side by side, so that maxima and sums
-// over keys are vertical.
+// (https://arxiv.org/abs/2205.14135). Scores lie key by key with the queries of the tile side by side, so that maxima
+// and sums over keys are vertical.
 template <typename T>
 void AttendTile(const AttentionTile& tile) {
   constexpr int64_t kQueries = kAttentionQueries, kKeys = 64, kGroup = 8;
@@ -176,11 +187,11 @@ void AttendTile(const AttentionTile& tile) {
         top = hn::Max(s, top);
       }
       const VF shift = hn::IfThenElse(hn::Eq(top, infinity), hn::Zero(d), top);
-      const VF factor = ExpOf(hn::Sub(before, shift));
+      const VF factor = ExpOfNegative(hn::Sub(before, shift));
       VF sum = hn::Mul(hn::Load(d, sums + lane), factor);
       for (int64_t j = 0; j < count; ++j) {
         float* row = scores + j * kQueries + lane;
-        const VF e = ExpOf(hn::Sub(hn::Load(d, row), shift));
+        const VF e = ExpOfNegative(hn::Sub(hn::Load(d, row), shift));
         hn::Store(e, d, row);
         sum = hn::Add(sum, e);
       }
@@ -226,13 +237,13 @@ void AttendTile(const AttentionTile& tile) {
   }
 }
 
-#define GPTC_ROWS(suffix, T)                                                                                            \
-  void Softmax##suffix(const void* x, void* y, int64_t live, int64_t columns) {                                         \
-    SoftmaxRow(static_cast<const T*>(x), static_cast<T*>(y), live, columns);                                            \
-  }                                                                                                                     \
-  void SoftmaxBackward##suffix(const void* y, const void* dy, void* dx, int64_t live, int64_t columns) {                \
-    SoftmaxBackwardRow(static_cast<const T*>(y), static_cast<const T*>(dy), static_cast<T*>(dx), live, columns);        \
-  }                                                                                                                     \
+#define GPTC_ROWS(suffix, T)                                                                                     \
+  void Softmax##suffix(const void* x, void* y, int64_t live, int64_t columns) {                                  \
+    SoftmaxRow(static_cast<const T*>(x), static_cast<T*>(y), live, columns);                                     \
+  }                                                                                                              \
+  void SoftmaxBackward##suffix(const void* y, const void* dy, void* dx, int64_t live, int64_t columns) {         \
+    SoftmaxBackwardRow(static_cast<const T*>(y), static_cast<const T*>(dy), static_cast<T*>(dx), live, columns); \
+  }                                                                                                              \
   void Attend##suffix(const AttentionTile& tile) { AttendTile<T>(tile); }
 GPTC_ROWS(F32, float)
 GPTC_ROWS(Bf16, Bf16)
@@ -262,7 +273,10 @@ struct RowSpace {
   bool causal = false;
 
   RowSpace(const TensorView& x, bool is_causal)
-      : count(x.dim(-1) == 0 ? 0 : x.count() / x.dim(-1)), rows(x.rank() > 1 ? x.dim(-2) : 1), columns(x.dim(-1)), causal(is_causal) {}
+      : count(x.dim(-1) == 0 ? 0 : x.count() / x.dim(-1)),
+        rows(x.rank() > 1 ? x.dim(-2) : 1),
+        columns(x.dim(-1)),
+        causal(is_causal) {}
   int64_t Live(int64_t row) const {
     return causal ? std::clamp<int64_t>(row % rows + columns - rows + 1, 0, columns) : columns;
   }
@@ -284,7 +298,8 @@ StatusOr<BoundKernel> BindCpuCausalMask(const KernelArgs& args) {
         char* out = y.as<char>() + offset * size;
         if (x.data != y.data) std::memcpy(out, x.as<char>() + offset * size, live * size);
         if (IsF32(y)) {
-          std::fill(y.as<float>() + offset + live, y.as<float>() + offset + space.columns, -std::numeric_limits<float>::infinity());
+          std::fill(y.as<float>() + offset + live, y.as<float>() + offset + space.columns,
+                    -std::numeric_limits<float>::infinity());
         } else {
           const uint16_t bits = y.type.dtype == DType::kBF16 ? 0xff80 : 0xfc00;
           std::fill(y.as<uint16_t>() + offset + live, y.as<uint16_t>() + offset + space.columns, bits);
@@ -318,7 +333,8 @@ StatusOr<BoundKernel> BindCpuSoftmaxBackward(const KernelArgs& args) {
   return BoundKernel([=] {
     ParallelFor(space.count, space.Grain(2), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        kernel(y.as<char>() + row * size, dy.as<char>() + row * size, dx.as<char>() + row * size, space.Live(row), space.columns);
+        kernel(y.as<char>() + row * size, dy.as<char>() + row * size, dx.as<char>() + row * size, space.Live(row),
+               space.columns);
       }
     });
   });
@@ -337,20 +353,22 @@ StatusOr<BoundKernel> BindCpuCacheUpdate(const KernelArgs& args) {
       const int64_t from = std::max<int64_t>(0, -position);
       const int64_t to = std::min(x.dim(1), cache.dim(1) - position);
       if (from >= to) continue;
-      std::memcpy(y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes, x.as<char>() + (b * x.dim(1) + from) * row_bytes,
-                  (to - from) * row_bytes);
+      std::memcpy(y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes,
+                  x.as<char>() + (b * x.dim(1) + from) * row_bytes, (to - from) * row_bytes);
     }
   });
 }
 
 StatusOr<BoundKernel> BindCpuCachedAttention(const KernelArgs& args) {
-  const TensorView &q = args.input(0), &k = args.input(1), &v = args.input(2), &positions = args.input(3), &slots = args.input(4);
+  const TensorView &q = args.input(0), &k = args.input(1), &v = args.input(2), &positions = args.input(3),
+                   &slots = args.input(4);
   const TensorView& y = args.result();
   if (!HasKernel(q)) return Unsupported("cached_attention", args, "f32 and bf16");
   const int64_t heads = args.attributes.Int("heads"), width = q.dim(2), head_size = width / heads;
   if (head_size > kAttentionMaxHead || k.dim(1) > kAttentionMaxContext) {
-    return Unsupported("cached_attention", args,
-                       Cat("heads of up to ", kAttentionMaxHead, " elements, contexts of up to ", Grouped(kAttentionMaxContext)));
+    return Unsupported(
+        "cached_attention", args,
+        Cat("heads of up to ", kAttentionMaxHead, " elements, contexts of up to ", Grouped(kAttentionMaxContext)));
   }
   const int64_t element = SizeOf(q.type.dtype), context = k.dim(1);
   const int64_t tiles = ChunkCount(q.dim(1), kAttentionQueries);

@@ -8,9 +8,9 @@
 
 namespace gptc {
 
-inline constexpr int64_t kAttentionQueries = 16;           // in one tile
-inline constexpr int64_t kAttentionMaxHead = 256;          // elements of a head; tiles live on the stack
-inline constexpr int64_t kAttentionMaxContext = 1 << 24;   // key indices are compared as f32
+inline constexpr int64_t kAttentionQueries = 16;          // in one tile
+inline constexpr int64_t kAttentionMaxHead = 256;         // elements of a head; tiles live on the stack
+inline constexpr int64_t kAttentionMaxContext = 1 << 24;  // key indices are compared as f32
 
 // Up to kAttentionQueries queries of one head of one sequence. Rows of q, k, v and y are `width` elements apart.
 struct AttentionTile {

@@ -13,12 +13,13 @@
 
 namespace gptc {
 
-// The result as rows of `width` consecutive elements. Within a row operand k either steps along (inner[k]) or is one element.
-// Axes are merged wherever all operands allow it: equal shapes make one row, a [C] operand under [B, T, C] rows of C.
+// The result as rows of `width` consecutive elements. Within a row operand k either steps along (inner[k]) or is one
+// element. Axes are merged wherever all operands allow it: equal shapes make one row, a [C] operand under [B, T, C]
+// rows of C.
 template <int N>
 struct LoopNest {
-  std::vector<int64_t> sizes;                     // outer axes
-  std::vector<std::array<int64_t, N>> strides;    // of the operands along them, in elements; 0: broadcast
+  std::vector<int64_t> sizes;                   // outer axes
+  std::vector<std::array<int64_t, N>> strides;  // of the operands along them, in elements; 0: broadcast
   std::array<bool, N> inner;
   int64_t rows = 1;
   int64_t width = 1;
@@ -63,7 +64,8 @@ LoopNest<N> MakeLoopNest(const Shape& shape, const std::array<const Shape*, N>& 
   return nest;
 }
 
-// row(operand offsets, result offset, n) for pieces of all rows, in parallel. `work` is one element's cost (parallel.h).
+// row(operand offsets, result offset, n) for pieces of all rows, in parallel. `work` is one element's cost
+// (parallel.h).
 template <int N, typename Row>
 void ForEachRow(const LoopNest<N>& nest, int64_t work, const Row& row) {
   if (nest.rows == 0 || nest.width == 0) return;

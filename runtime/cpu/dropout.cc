@@ -1,5 +1,5 @@
-// y = x · mask / (1 - rate); the mask is that of ir/base/philox.h, computed anew from seed, step, sequence, op key and element.
-// x, y: [sequences, ...], f32, bf16 or f64; y may be x. Parallel over pieces of a sequence; reads 1, writes 1.
+// y = x · mask / (1 - rate); the mask is that of ir/base/philox.h, computed anew from seed, step, sequence, op key and
+// element. x, y: [sequences, ...], f32, bf16 or f64; y may be x. Parallel over pieces of a sequence; reads 1, writes 1.
 //
 // A vector of counters gives the words of four times as many neighbouring elements.
 #undef HWY_TARGET_INCLUDE
@@ -62,12 +62,13 @@ HWY_INLINE Product Multiply(VU a, VU factor) {
           hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even))};
 }
 
-// words[0 .. 4 · lanes) of `lanes` blocks from `block` on. The blocks share the upper half of their number where that has one:
-// lanes divide 2^32 and `block` is a multiple of them.
+// words[0 .. 4 · lanes) of `lanes` blocks from `block` on. The blocks share the upper half of their number where that
+// has one: lanes divide 2^32 and `block` is a multiple of them.
 HWY_INLINE void Words(const Mask& mask, uint64_t block, uint32_t* words) {
   const DU d;
   const PhiloxCounter first = DropoutCounter(block, mask.sequence, mask.step);
-  VU c0 = hn::Add(hn::Set(d, first[0]), hn::Iota(d, 0u)), c1 = hn::Set(d, first[1]), c2 = hn::Set(d, first[2]), c3 = hn::Set(d, first[3]);
+  VU c0 = hn::Add(hn::Set(d, first[0]), hn::Iota(d, 0u)), c1 = hn::Set(d, first[1]), c2 = hn::Set(d, first[2]),
+     c3 = hn::Set(d, first[3]);
   const VU m0 = hn::Set(d, 0xD2511F53u), m1 = hn::Set(d, 0xCD9E8D57u);
   uint32_t k0 = mask.key[0], k1 = mask.key[1];
   for (int round = 0; round < 10; ++round) {
@@ -140,16 +141,18 @@ BoundKernel DropLoop(const KernelArgs& args, Row row) {
   const int64_t sequences = args.result().dim(0);
   const int64_t elements = sequences == 0 ? 0 : args.result().count() / sequences;
   const int64_t pieces = ChunkCount(elements, kPiece);
-  return [=, op_key = args.attributes.Int("key"), x = args.input(0).as<const T>(), scalars = args.input(1).as<const double>(),
-          y = args.result().as<T>()] {
+  return [=, op_key = args.attributes.Int("key"), x = args.input(0).as<const T>(),
+          scalars = args.input(1).as<const double>(), y = args.result().as<T>()] {
     const auto scalar = [&](Scalar which) { return static_cast<uint64_t>(static_cast<int64_t>(scalars[which])); };
-    const Mask mask = {DropoutKey(scalar(kSeed), op_key), scalar(kFirstSequence), scalar(kStep), DropoutThreshold(rate), 1 / (1 - rate)};
+    const Mask mask = {DropoutKey(scalar(kSeed), op_key), scalar(kFirstSequence), scalar(kStep), DropoutThreshold(rate),
+                       1 / (1 - rate)};
     ParallelFor(sequences * pieces, GrainFor(4 * std::min(elements, kPiece)), [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t b = item / pieces, start = (item - b * pieces) * kPiece;
         Mask own = mask;
         own.sequence += static_cast<uint64_t>(b);
-        row(own, start, x + b * elements + start, y + b * elements + start, static_cast<size_t>(std::min(kPiece, elements - start)));
+        row(own, start, x + b * elements + start, y + b * elements + start,
+            static_cast<size_t>(std::min(kPiece, elements - start)));
       }
     });
   };
@@ -160,8 +163,10 @@ BoundKernel DropLoop(const KernelArgs& args, Row row) {
 StatusOr<BoundKernel> BindCpuDropout(const KernelArgs& args) {
   const DType dtype = args.result().type.dtype;
   if (args.input(0).type.dtype == dtype && args.result().rank() >= 1) {
-    if (dtype == DType::kF32) return DropLoop<float>(args, [](auto&&... row) { HWY_DYNAMIC_DISPATCH(DropF32)(row...); });
-    if (dtype == DType::kBF16) return DropLoop<Bf16>(args, [](auto&&... row) { HWY_DYNAMIC_DISPATCH(DropBf16)(row...); });
+    if (dtype == DType::kF32)
+      return DropLoop<float>(args, [](auto&&... row) { HWY_DYNAMIC_DISPATCH(DropF32)(row...); });
+    if (dtype == DType::kBF16)
+      return DropLoop<Bf16>(args, [](auto&&... row) { HWY_DYNAMIC_DISPATCH(DropBf16)(row...); });
     if (dtype == DType::kF64) return DropLoop<double>(args, DropF64);
   }
   return Unsupported("dropout", args, "f32, bf16 or f64");

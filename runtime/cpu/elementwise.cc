@@ -4,8 +4,8 @@
 //   neg                   the same
 //   exp log tanh erf sqrt rsqrt   f32, bf16, f64
 //
-// max gives NaN where either operand is NaN. exp, tanh, erf and log are within 4 units in the last place of f32 (simd-inl.h).
-// Parallel over pieces of rows. Memory bound: reads each operand once, writes the result once.
+// max gives NaN where either operand is NaN. exp, tanh, erf and log are within 4 units in the last place of f32
+// (simd-inl.h). Parallel over pieces of rows. Memory bound: reads each operand once, writes the result once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/elementwise.cc"
 #include "runtime/cpu/simd.h"
@@ -40,10 +40,14 @@ template <typename T>
 HWY_INLINE void BinaryRow(Binary op, const T* a, bool a_steps, const T* b, bool b_steps, T* y, size_t n) {
   const auto map = [&](const auto& f) HWY_ATTR { MapRow2(a, a_steps, b, b_steps, y, n, f); };
   switch (op) {
-    case Binary::kAdd: return map([](VF u, VF v) HWY_ATTR { return hn::Add(u, v); });
-    case Binary::kSub: return map([](VF u, VF v) HWY_ATTR { return hn::Sub(u, v); });
-    case Binary::kMul: return map([](VF u, VF v) HWY_ATTR { return hn::Mul(u, v); });
-    case Binary::kDiv: return map([](VF u, VF v) HWY_ATTR { return hn::Div(u, v); });
+    case Binary::kAdd:
+      return map([](VF u, VF v) HWY_ATTR { return hn::Add(u, v); });
+    case Binary::kSub:
+      return map([](VF u, VF v) HWY_ATTR { return hn::Sub(u, v); });
+    case Binary::kMul:
+      return map([](VF u, VF v) HWY_ATTR { return hn::Mul(u, v); });
+    case Binary::kDiv:
+      return map([](VF u, VF v) HWY_ATTR { return hn::Div(u, v); });
     case Binary::kMax:
       return map([](VF u, VF v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(u, v), hn::IsNaN(u)), u, v); });
   }
@@ -59,13 +63,20 @@ template <typename T>
 HWY_INLINE void UnaryRow(Unary op, const T* x, T* y, size_t n) {
   const auto map = [&](const auto& f) HWY_ATTR { MapRow(x, y, n, f); };
   switch (op) {
-    case Unary::kNeg: return map([](VF v) HWY_ATTR { return hn::Neg(v); });
-    case Unary::kExp: return map([](VF v) HWY_ATTR { return ExpOf(v); });
-    case Unary::kLog: return map([](VF v) HWY_ATTR { return LogOf(v); });
-    case Unary::kTanh: return map([](VF v) HWY_ATTR { return TanhOf(v); });
-    case Unary::kErf: return map([](VF v) HWY_ATTR { return ErfOf(v); });
-    case Unary::kSqrt: return map([](VF v) HWY_ATTR { return hn::Sqrt(v); });
-    case Unary::kRsqrt: return map([](VF v) HWY_ATTR { return hn::Div(hn::Set(DF(), 1.0f), hn::Sqrt(v)); });
+    case Unary::kNeg:
+      return map([](VF v) HWY_ATTR { return hn::Neg(v); });
+    case Unary::kExp:
+      return map([](VF v) HWY_ATTR { return ExpOf(v); });
+    case Unary::kLog:
+      return map([](VF v) HWY_ATTR { return LogOf(v); });
+    case Unary::kTanh:
+      return map([](VF v) HWY_ATTR { return TanhOf(v); });
+    case Unary::kErf:
+      return map([](VF v) HWY_ATTR { return ErfOf(v); });
+    case Unary::kSqrt:
+      return map([](VF v) HWY_ATTR { return hn::Sqrt(v); });
+    case Unary::kRsqrt:
+      return map([](VF v) HWY_ATTR { return hn::Div(hn::Set(DF(), 1.0f), hn::Sqrt(v)); });
   }
 }
 void UnaryF32(Unary op, const float* x, float* y, size_t n) { UnaryRow(op, x, y, n); }
@@ -93,34 +104,51 @@ int32_t Wrapping(int32_t a, int32_t b, F f) {
 
 double Apply(Binary op, double a, double b) {
   switch (op) {
-    case Binary::kAdd: return a + b;
-    case Binary::kSub: return a - b;
-    case Binary::kMul: return a * b;
-    case Binary::kDiv: return a / b;
-    case Binary::kMax: return a > b || std::isnan(a) ? a : b;
+    case Binary::kAdd:
+      return a + b;
+    case Binary::kSub:
+      return a - b;
+    case Binary::kMul:
+      return a * b;
+    case Binary::kDiv:
+      return a / b;
+    case Binary::kMax:
+      return a > b || std::isnan(a) ? a : b;
   }
   return 0;
 }
 int32_t Apply(Binary op, int32_t a, int32_t b) {
   switch (op) {
-    case Binary::kAdd: return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u + v; });
-    case Binary::kSub: return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u - v; });
-    case Binary::kMul: return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u * v; });
-    case Binary::kDiv: return 0;  // refused when bound
-    case Binary::kMax: return std::max(a, b);
+    case Binary::kAdd:
+      return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u + v; });
+    case Binary::kSub:
+      return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u - v; });
+    case Binary::kMul:
+      return Wrapping(a, b, [](uint32_t u, uint32_t v) { return u * v; });
+    case Binary::kDiv:
+      return 0;  // refused when bound
+    case Binary::kMax:
+      return std::max(a, b);
   }
   return 0;
 }
 
 double Apply(Unary op, double x) {
   switch (op) {
-    case Unary::kNeg: return -x;
-    case Unary::kExp: return std::exp(x);
-    case Unary::kLog: return std::log(x);
-    case Unary::kTanh: return std::tanh(x);
-    case Unary::kErf: return std::erf(x);
-    case Unary::kSqrt: return std::sqrt(x);
-    case Unary::kRsqrt: return 1 / std::sqrt(x);
+    case Unary::kNeg:
+      return -x;
+    case Unary::kExp:
+      return std::exp(x);
+    case Unary::kLog:
+      return std::log(x);
+    case Unary::kTanh:
+      return std::tanh(x);
+    case Unary::kErf:
+      return std::erf(x);
+    case Unary::kSqrt:
+      return std::sqrt(x);
+    case Unary::kRsqrt:
+      return 1 / std::sqrt(x);
   }
   return 0;
 }
@@ -144,8 +172,10 @@ void PlainBinaryRow(Binary op, const T* a, bool a_steps, const T* b, bool b_step
 StatusOr<BoundKernel> BindBinary(const KernelArgs& args, Binary op, std::string_view name) {
   const DType dtype = args.result().type.dtype;
   if (args.input(0).type.dtype == dtype && args.input(1).type.dtype == dtype) {
-    if (dtype == DType::kF32) return BinaryLoop<float>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(BinaryF32)(row...); });
-    if (dtype == DType::kBF16) return BinaryLoop<Bf16>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(BinaryBf16)(row...); });
+    if (dtype == DType::kF32)
+      return BinaryLoop<float>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(BinaryF32)(row...); });
+    if (dtype == DType::kBF16)
+      return BinaryLoop<Bf16>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(BinaryBf16)(row...); });
     if (dtype == DType::kF64) return BinaryLoop<double>(args, op, PlainBinaryRow<double>);
     if (dtype == DType::kI32 && op != Binary::kDiv) return BinaryLoop<int32_t>(args, op, PlainBinaryRow<int32_t>);
   }
@@ -157,15 +187,19 @@ BoundKernel UnaryLoop(const KernelArgs& args, Unary op, RowFunction row_function
   // A transcendental costs several plain operations.
   const int64_t grain = op == Unary::kNeg ? kChunkWork : kChunkWork / 4;
   return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), count = args.result().count()] {
-    ParallelFor(count, grain, [&](int64_t begin, int64_t end) { row_function(op, x + begin, y + begin, static_cast<size_t>(end - begin)); });
+    ParallelFor(count, grain, [&](int64_t begin, int64_t end) {
+      row_function(op, x + begin, y + begin, static_cast<size_t>(end - begin));
+    });
   };
 }
 
 StatusOr<BoundKernel> BindUnary(const KernelArgs& args, Unary op, std::string_view name) {
   const DType dtype = args.result().type.dtype;
   if (args.input(0).type.dtype == dtype) {
-    if (dtype == DType::kF32) return UnaryLoop<float>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(UnaryF32)(row...); });
-    if (dtype == DType::kBF16) return UnaryLoop<Bf16>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(UnaryBf16)(row...); });
+    if (dtype == DType::kF32)
+      return UnaryLoop<float>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(UnaryF32)(row...); });
+    if (dtype == DType::kBF16)
+      return UnaryLoop<Bf16>(args, op, [](auto... row) { HWY_DYNAMIC_DISPATCH(UnaryBf16)(row...); });
     if (dtype == DType::kF64) {
       return UnaryLoop<double>(args, op, [](Unary o, const double* x, double* y, size_t n) {
         for (size_t i = 0; i < n; ++i) y[i] = Apply(o, x[i]);

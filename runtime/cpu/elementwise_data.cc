@@ -2,7 +2,8 @@
 //
 //   compare   any dtype; a NaN is unequal to everything and in no order
 //   select    y = condition ? a : b; any dtype
-//   cast      between all dtypes. To bf16 and f16 rounds to nearest even; f64 goes by way of f32. To integers truncates towards 0,
+//   cast      between all dtypes. To bf16 and f16 rounds to nearest even; f64 goes by way of f32. To integers truncates
+//   towards 0,
 //             saturates, and makes 0 of a NaN. To bool says whether the value is not 0.
 //   constant, copy   any dtype
 #undef HWY_TARGET_INCLUDE
@@ -63,13 +64,20 @@ struct Bool {
 template <typename Visit>
 auto WithType(DType dtype, const Visit& visit) {
   switch (dtype) {
-    case DType::kF64: return visit(double{});
-    case DType::kF32: return visit(float{});
-    case DType::kBF16: return visit(Bf16{});
-    case DType::kF16: return visit(F16{});
-    case DType::kI32: return visit(int32_t{});
-    case DType::kU16: return visit(uint16_t{});
-    case DType::kBool: break;
+    case DType::kF64:
+      return visit(double{});
+    case DType::kF32:
+      return visit(float{});
+    case DType::kBF16:
+      return visit(Bf16{});
+    case DType::kF16:
+      return visit(F16{});
+    case DType::kI32:
+      return visit(int32_t{});
+    case DType::kU16:
+      return visit(uint16_t{});
+    case DType::kBool:
+      break;
   }
   return visit(Bool{});
 }
@@ -100,7 +108,8 @@ inline void Write(double v, Bool& to) { to.byte = v != 0; }
 template <typename Row, typename X, typename Y>
 BoundKernel Mapped(const X* x, Y* y, int64_t count, Row row) {
   return [=] {
-    ParallelFor(count, kChunkWork, [&](int64_t begin, int64_t end) { row(x + begin, y + begin, static_cast<size_t>(end - begin)); });
+    ParallelFor(count, kChunkWork,
+                [&](int64_t begin, int64_t end) { row(x + begin, y + begin, static_cast<size_t>(end - begin)); });
   };
 }
 
@@ -110,7 +119,8 @@ BoundKernel OrderLoop(const KernelArgs& args, Order order) {
   return [=, a = args.input(0).as<const T>(), b = args.input(1).as<const T>(), y = args.result().as<uint8_t>()] {
     ForEachRow(nest, 1, [&](const std::array<int64_t, 2>& offset, int64_t place, int64_t n) {
       const int64_t a_step = nest.inner[0], b_step = nest.inner[1];
-      for (int64_t i = 0; i < n; ++i) y[place + i] = order(Read(a[offset[0] + i * a_step]), Read(b[offset[1] + i * b_step]));
+      for (int64_t i = 0; i < n; ++i)
+        y[place + i] = order(Read(a[offset[0] + i * a_step]), Read(b[offset[1] + i * b_step]));
     });
   };
 }
@@ -130,8 +140,8 @@ template <typename Bits>
 BoundKernel SelectLoop(const KernelArgs& args) {
   auto nest = MakeLoopNest<3>(args.result().type.shape,
                               {&args.input(0).type.shape, &args.input(1).type.shape, &args.input(2).type.shape});
-  return [=, condition = args.input(0).as<const uint8_t>(), a = args.input(1).as<const Bits>(), b = args.input(2).as<const Bits>(),
-          y = args.result().as<Bits>()] {
+  return [=, condition = args.input(0).as<const uint8_t>(), a = args.input(1).as<const Bits>(),
+          b = args.input(2).as<const Bits>(), y = args.result().as<Bits>()] {
     ForEachRow(nest, 1, [&](const std::array<int64_t, 3>& offset, int64_t place, int64_t n) {
       const int64_t step = nest.inner[0], a_step = nest.inner[1], b_step = nest.inner[2];
       for (int64_t i = 0; i < n; ++i) {
@@ -155,21 +165,27 @@ BoundKernel CopyBytes(const void* x, void* y, size_t bytes) {
 
 StatusOr<BoundKernel> BindCpuCompare(const KernelArgs& args) {
   const DType dtype = args.input(0).type.dtype;
-  if (args.input(1).type.dtype != dtype || args.result().type.dtype != DType::kBool) return Unsupported("compare", args, "one dtype to bool");
+  if (args.input(1).type.dtype != dtype || args.result().type.dtype != DType::kBool)
+    return Unsupported("compare", args, "one dtype to bool");
   const std::string& direction = args.attributes.Str("direction");
   return WithType(dtype, [&]<typename T>(T) { return CompareLoop<T>(args, direction); });
 }
 
 StatusOr<BoundKernel> BindCpuSelect(const KernelArgs& args) {
   const DType dtype = args.result().type.dtype;
-  if (args.input(0).type.dtype != DType::kBool || args.input(1).type.dtype != dtype || args.input(2).type.dtype != dtype) {
+  if (args.input(0).type.dtype != DType::kBool || args.input(1).type.dtype != dtype ||
+      args.input(2).type.dtype != dtype) {
     return Unsupported("select", args, "a bool condition and branches of the result's dtype");
   }
   switch (SizeOf(dtype)) {
-    case 1: return SelectLoop<uint8_t>(args);
-    case 2: return SelectLoop<uint16_t>(args);
-    case 4: return SelectLoop<uint32_t>(args);
-    default: return SelectLoop<uint64_t>(args);
+    case 1:
+      return SelectLoop<uint8_t>(args);
+    case 2:
+      return SelectLoop<uint16_t>(args);
+    case 4:
+      return SelectLoop<uint32_t>(args);
+    default:
+      return SelectLoop<uint64_t>(args);
   }
 }
 
@@ -178,10 +194,14 @@ StatusOr<BoundKernel> BindCpuCast(const KernelArgs& args) {
   const int64_t count = y.count();
   if (x.type.dtype == y.type.dtype) return CopyBytes(x.data, y.data, y.bytes());
   if (x.type.dtype == DType::kF32 && y.type.dtype == DType::kBF16) {
-    return Mapped(x.as<const float>(), y.as<Bf16>(), count, [](auto... row) { HWY_DYNAMIC_DISPATCH(Bf16FromF32)(row...); });
+    return Mapped(x.as<const float>(), y.as<Bf16>(), count, [](auto... row) {
+      HWY_DYNAMIC_DISPATCH(Bf16FromF32)(row...);
+    });
   }
   if (x.type.dtype == DType::kBF16 && y.type.dtype == DType::kF32) {
-    return Mapped(x.as<const Bf16>(), y.as<float>(), count, [](auto... row) { HWY_DYNAMIC_DISPATCH(F32FromBf16)(row...); });
+    return Mapped(x.as<const Bf16>(), y.as<float>(), count, [](auto... row) {
+      HWY_DYNAMIC_DISPATCH(F32FromBf16)(row...);
+    });
   }
   return WithType(x.type.dtype, [&]<typename X>(X) {
     return WithType(y.type.dtype, [&]<typename Y>(Y) {

@@ -1,5 +1,5 @@
-// Rows of a table by id, and the transpose: rows added into a table at their ids. Ids outside the table give zeros and take
-// nothing.
+// Rows of a table by id, and the transpose: rows added into a table at their ids. Ids outside the table give zeros and
+// take nothing.
 #include <algorithm>
 #include <cstring>
 
@@ -68,8 +68,9 @@ StatusOr<BoundKernel> BindCpuEmbeddingBackward(const KernelArgs& args) {
   const int64_t grain = width >= 512 ? 128 : 64;
   return BoundKernel([=] {
     if (base == nullptr) {
-      ParallelFor(rows * width, 16 * kChunkWork,
-                  [&](int64_t begin, int64_t end) { std::fill(dtable.as<float>() + begin, dtable.as<float>() + end, 0.0f); });
+      ParallelFor(rows * width, 16 * kChunkWork, [&](int64_t begin, int64_t end) {
+        std::fill(dtable.as<float>() + begin, dtable.as<float>() + end, 0.0f);
+      });
     } else if (base != dtable.data) {
       ParallelFor(rows * width, 16 * kChunkWork, [&](int64_t begin, int64_t end) {
         std::memcpy(dtable.as<float>() + begin, static_cast<const float*>(base) + begin, sizeof(float) * (end - begin));

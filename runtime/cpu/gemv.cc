@@ -11,8 +11,8 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
-// Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the hardware
-// prefetches, and every element read serves all rows of x; the columns of y stay in L1.
+// Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the
+// hardware prefetches, and every element read serves all rows of x; the columns of y stay in L1.
 template <typename T>
 void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
   const DF d;
@@ -48,7 +48,8 @@ void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int
         for (int64_t r = 0; r < 8; ++r) {
           const VF v = LoadSome(w0 + r * n + j, left);
           for (int64_t i = 0; i < m; ++i) {
-            StoreSome(hn::MulAdd(hn::Set(d, x[i * k + row + r]), v, LoadSome(y + i * n + j, left)), y + i * n + j, left);
+            StoreSome(hn::MulAdd(hn::Set(d, x[i * k + row + r]), v, LoadSome(y + i * n + j, left)), y + i * n + j,
+                      left);
           }
         }
       }
@@ -59,7 +60,8 @@ void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int
         float* yi = y + i * n;
         const VF scale = hn::Set(d, x[i * k + row]);
         int64_t j = tile;
-        for (; j + lanes <= stop; j += lanes) StoreFloats(hn::MulAdd(scale, LoadFloats(wr + j), LoadFloats(yi + j)), yi + j);
+        for (; j + lanes <= stop; j += lanes)
+          StoreFloats(hn::MulAdd(scale, LoadFloats(wr + j), LoadFloats(yi + j)), yi + j);
         if (j < stop) {
           const size_t left = static_cast<size_t>(stop - j);
           StoreSome(hn::MulAdd(scale, LoadSome(wr + j, left), LoadSome(yi + j, left)), yi + j, left);
@@ -69,11 +71,14 @@ void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int
   }
 }
 
-// The same for w [n, k]: dot products of rows. The order of a sum does not depend on where a row stands among its neighbours.
+// The same for w [n, k]: dot products of rows. The order of a sum does not depend on where a row stands among its
+// neighbours.
 template <typename T>
 void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
   const DF d;
   const int64_t lanes = hn::Lanes(d);
+  // As many rows of x side by side as the registers hold sums for: 32 registers with AVX-512, else 16.
+  constexpr int64_t kRowsAtOnce = HWY_TARGET == HWY_AVX3 ? 4 : 2;
   for (int64_t row = begin; row < end; row += 4) {
     // Past the end the last row is read again, and not stored.
     const int64_t count = HWY_MIN(int64_t{4}, end - row);
@@ -81,7 +86,37 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
     const T* w1 = w + (row + HWY_MIN(count - 1, int64_t{1})) * k;
     const T* w2 = w + (row + HWY_MIN(count - 1, int64_t{2})) * k;
     const T* w3 = w + (row + count - 1) * k;
-    for (int64_t i = 0; i < m; ++i) {
+    int64_t i = 0;
+    for (; i + kRowsAtOnce <= m; i += kRowsAtOnce) {
+      VF sums[kRowsAtOnce][4];
+#pragma GCC unroll 4
+      for (int64_t r = 0; r < kRowsAtOnce; ++r) sums[r][0] = sums[r][1] = sums[r][2] = sums[r][3] = hn::Zero(d);
+      const auto add = [&](VF v0, VF v1, VF v2, VF v3, const auto& load) HWY_ATTR {
+#pragma GCC unroll 4
+        for (int64_t r = 0; r < kRowsAtOnce; ++r) {
+          const VF u = load(x + (i + r) * k);
+          sums[r][0] = hn::MulAdd(u, v0, sums[r][0]);
+          sums[r][1] = hn::MulAdd(u, v1, sums[r][1]);
+          sums[r][2] = hn::MulAdd(u, v2, sums[r][2]);
+          sums[r][3] = hn::MulAdd(u, v3, sums[r][3]);
+        }
+      };
+      int64_t j = 0;
+      for (; j + lanes <= k; j += lanes) {
+        add(LoadFloats(w0 + j), LoadFloats(w1 + j), LoadFloats(w2 + j), LoadFloats(w3 + j),
+            [&](const float* xi) HWY_ATTR { return LoadFloats(xi + j); });
+      }
+      if (j < k) {
+        const size_t left = static_cast<size_t>(k - j);
+        add(LoadSome(w0 + j, left), LoadSome(w1 + j, left), LoadSome(w2 + j, left), LoadSome(w3 + j, left),
+            [&](const float* xi) HWY_ATTR { return LoadSome(xi + j, left); });
+      }
+      for (int64_t r = 0; r < kRowsAtOnce; ++r) {
+        float* yi = y + (i + r) * n + row;
+        for (int64_t c = 0; c < count; ++c) yi[c] += hn::GetLane(hn::SumOfLanes(d, sums[r][c]));
+      }
+    }
+    for (; i < m; ++i) {
       const float* xi = x + i * k;
       VF a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
       int64_t j = 0;
@@ -137,8 +172,8 @@ void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y,
   const bool f32 = dtype == DType::kF32;
   const auto kernel = transposed ? (f32 ? HWY_DYNAMIC_DISPATCH(GemvRowsF32) : HWY_DYNAMIC_DISPATCH(GemvRowsBf16))
                                  : (f32 ? HWY_DYNAMIC_DISPATCH(GemvColumnsF32) : HWY_DYNAMIC_DISPATCH(GemvColumnsBf16));
-  // An element's sum does not depend on the chunk it is in, so here the chunks may follow the number of threads: the longest runs
-  // of memory to each. Multiples of 64 keep threads off each other's cache lines.
+  // An element's sum does not depend on the chunk it is in, so here the chunks may follow the number of threads: the
+  // longest runs of memory to each. Multiples of 64 keep threads off each other's cache lines.
   int64_t grain = std::max<int64_t>(64, GrainFor(m * k));
   if (transposed) {
     grain = std::max<int64_t>(64, std::min<int64_t>(grain, 4096));

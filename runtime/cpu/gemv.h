@@ -1,4 +1,5 @@
-// Products of a few rows with a matrix, bound by reading the matrix once: the linear layers and the logits of a decoding step.
+// Products of a few rows with a matrix, bound by reading the matrix once: the linear layers and the logits of a
+// decoding step.
 #ifndef GPTC_RUNTIME_CPU_GEMV_H_
 #define GPTC_RUNTIME_CPU_GEMV_H_
 
@@ -11,8 +12,9 @@ namespace gptc {
 // Rows of x up to which this beats a matrix product that packs its operands.
 inline constexpr int64_t kGemvRows = 8;
 
-// y += x · w: x f32[m, k], y f32[m, n] (its initial values count), w [k, n] of f32 or bf16, or [n, k] where `transposed`.
-// Sums run over k in one fixed order for every element, so the bits do not depend on the number of threads.
+// y += x · w: x f32[m, k], y f32[m, n] (its initial values count), w [k, n] of f32 or bf16, or [n, k] where
+// `transposed`. Sums run over k in one fixed order for every element, so the bits do not depend on the number of
+// threads.
 void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k);
 
 }  // namespace gptc

@@ -23,8 +23,8 @@ constexpr Entry kKernels[] = {
 }  // namespace
 
 KernelFactory CpuKernel(std::string_view name) {
-  // Kernels keep the address of the code chosen for this machine. Until the choice is made, Highway hands out the address of a
-  // function that makes it again at every call.
+  // Kernels keep the address of the code chosen for this machine. Until the choice is made, Highway hands out the
+  // address of a function that makes it again at every call.
   [[maybe_unused]] static const bool chosen = [] {
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     return true;

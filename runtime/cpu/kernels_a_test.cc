@@ -1,5 +1,5 @@
-// Matrix products, normalizations, attention, embedding and loss against plain loops in double precision, for every instruction
-// set this machine has, in f32 and bf16, in place and on any number of threads.
+// Matrix products, normalizations, attention, embedding and loss against plain loops in double precision, for every
+// instruction set this machine has, in f32 and bf16, in place and on any number of threads.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -47,25 +47,42 @@ class Bench {
   }
   static void Set(const TensorView& view, int64_t i, double value) {
     switch (view.type.dtype) {
-      case DType::kF32: view.as<float>()[i] = static_cast<float>(value); break;
-      case DType::kBF16: view.as<uint16_t>()[i] = Bf16FromFloat(static_cast<float>(value)); break;
-      case DType::kF16: view.as<uint16_t>()[i] = F16FromFloat(static_cast<float>(value)); break;
-      default: view.as<int32_t>()[i] = static_cast<int32_t>(value); break;
+      case DType::kF32:
+        view.as<float>()[i] = static_cast<float>(value);
+        break;
+      case DType::kBF16:
+        view.as<uint16_t>()[i] = Bf16FromFloat(static_cast<float>(value));
+        break;
+      case DType::kF16:
+        view.as<uint16_t>()[i] = F16FromFloat(static_cast<float>(value));
+        break;
+      default:
+        view.as<int32_t>()[i] = static_cast<int32_t>(value);
+        break;
     }
   }
   static Numbers Read(const TensorView& view) {
     Numbers values(view.count());
     for (int64_t i = 0; i < view.count(); ++i) {
       switch (view.type.dtype) {
-        case DType::kF32: values[i] = view.as<float>()[i]; break;
-        case DType::kBF16: values[i] = FloatFromBf16(view.as<uint16_t>()[i]); break;
-        case DType::kF16: values[i] = FloatFromF16(view.as<uint16_t>()[i]); break;
-        default: values[i] = view.as<int32_t>()[i]; break;
+        case DType::kF32:
+          values[i] = view.as<float>()[i];
+          break;
+        case DType::kBF16:
+          values[i] = FloatFromBf16(view.as<uint16_t>()[i]);
+          break;
+        case DType::kF16:
+          values[i] = FloatFromF16(view.as<uint16_t>()[i]);
+          break;
+        default:
+          values[i] = view.as<int32_t>()[i];
+          break;
       }
     }
     return values;
   }
-  Status TryRun(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results, Attributes attributes = {}) {
+  Status TryRun(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results,
+                Attributes attributes = {}) {
     ScratchPool scratch;
     KernelFactory factory = CpuKernel(op);
     if (factory == nullptr) return NotFound("no kernel ", op);
@@ -78,12 +95,14 @@ class Bench {
     (*kernel)();  // a second run of the same gives the same, unless it works in place
     return OkStatus();
   }
-  void Run(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results, Attributes attributes = {}) {
+  void Run(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results,
+           Attributes attributes = {}) {
     Status status = TryRun(op, inputs, results, std::move(attributes));
     ASSERT_TRUE(status.ok()) << status;
   }
   // Once only, for kernels that work in place.
-  void RunOnce(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results, Attributes attributes = {}) {
+  void RunOnce(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results,
+               Attributes attributes = {}) {
     ScratchPool scratch;
     StatusOr<BoundKernel> kernel = CpuKernel(op)(KernelArgs{inputs, results, attributes, scratch});
     ASSERT_TRUE(kernel.ok()) << kernel.status();
@@ -193,7 +212,8 @@ Numbers ExpectedMatMul(const MatMulCase& test, const Numbers& a, const Numbers& 
       for (int64_t j = 0; j < n; ++j) {
         double sum = 0;
         for (int64_t l = 0; l < k; ++l) {
-          sum += a[at_a * m * k + (test.transpose_a ? l * m + i : i * k + l)] * b[at_b * k * n + (test.transpose_b ? j * k + l : l * n + j)];
+          sum += a[at_a * m * k + (test.transpose_a ? l * m + i : i * k + l)] *
+                 b[at_b * k * n + (test.transpose_b ? j * k + l : l * n + j)];
         }
         y[(batch * m + i) * n + j] = sum;
       }
@@ -205,23 +225,23 @@ Numbers ExpectedMatMul(const MatMulCase& test, const Numbers& a, const Numbers& 
 
 TEST_P(CpuKernelsTest, MatMul) {
   const MatMulCase cases[] = {
-      {{1, 5}, {5, 7}},                                    // a vector
-      {{1, 40}, {70, 40}, false, true},                    //
-      {{3, 33}, {33, 100}},                                // a few rows
-      {{3, 100}, {67, 100}, false, true},                  //
-      {{20, 30}, {30, 40}},                                // one product, every transposition
-      {{30, 20}, {30, 40}, true, false},                   //
-      {{20, 30}, {40, 30}, false, true},                   //
-      {{30, 20}, {40, 30}, true, true},                    //
-      {{2, 3, 5, 7}, {7, 11}},                             // leading axes become rows
-      {{4, 9, 6}, {4, 6, 5}},                              // stacks
-      {{4, 6, 9}, {4, 5, 6}, true, true},                  //
-      {{2, 3, 9, 6}, {3, 6, 5}},                           // broadcast leading axes
-      {{2, 1, 9, 6}, {1, 3, 6, 5}},                        //
-      {{9, 6}, {4, 6, 5}},                                 //
-      {{4, 6, 9}, {6, 5}, true, false},                    // stack against one matrix
-      {{3, 0}, {0, 4}},                                    // an empty sum
-      {{0, 3}, {3, 4}},                                    // nothing at all
+      {{1, 5}, {5, 7}},                    // a vector
+      {{1, 40}, {70, 40}, false, true},    //
+      {{3, 33}, {33, 100}},                // a few rows
+      {{3, 100}, {67, 100}, false, true},  //
+      {{20, 30}, {30, 40}},                // one product, every transposition
+      {{30, 20}, {30, 40}, true, false},   //
+      {{20, 30}, {40, 30}, false, true},   //
+      {{30, 20}, {40, 30}, true, true},    //
+      {{2, 3, 5, 7}, {7, 11}},             // leading axes become rows
+      {{4, 9, 6}, {4, 6, 5}},              // stacks
+      {{4, 6, 9}, {4, 5, 6}, true, true},  //
+      {{2, 3, 9, 6}, {3, 6, 5}},           // broadcast leading axes
+      {{2, 1, 9, 6}, {1, 3, 6, 5}},        //
+      {{9, 6}, {4, 6, 5}},                 //
+      {{4, 6, 9}, {6, 5}, true, false},    // stack against one matrix
+      {{3, 0}, {0, 4}},                    // an empty sum
+      {{0, 3}, {3, 4}},                    // nothing at all
       {{64, 300}, {300, 70}},
   };
   for (const MatMulCase& test : cases) {
@@ -296,8 +316,8 @@ TEST(CpuMatMul, RefusesOtherTypes) {
 struct NormExpected {
   Numbers y, mean, rstd, dx, dweight, dbias;
 };
-NormExpected ExpectedNorm(const Numbers& x, const Numbers& weight, const Numbers& bias, const Numbers& dy, int64_t width, double epsilon,
-                          bool center) {
+NormExpected ExpectedNorm(const Numbers& x, const Numbers& weight, const Numbers& bias, const Numbers& dy,
+                          int64_t width, double epsilon, bool center) {
   NormExpected out;
   const int64_t rows = static_cast<int64_t>(x.size()) / width;
   out.y.resize(x.size());
@@ -340,8 +360,10 @@ TEST_P(CpuKernelsTest, Norms) {
           const TensorView bias = bench_.Random(weight_dtype, {width});
           const TensorView dy = bench_.Random(dtype, shape), dy_f32 = bench_.Make(DType::kF32, shape, Bench::Read(dy));
           const Numbers dys = Bench::Read(dy);
-          NormExpected e = ExpectedNorm(Bench::Read(x), Bench::Read(weight), center ? Bench::Read(bias) : Numbers{}, dys, width, epsilon, center);
-          TensorView y = bench_.Make(dtype, shape), mean = bench_.Make(DType::kF32, rows), rstd = bench_.Make(DType::kF32, rows);
+          NormExpected e = ExpectedNorm(Bench::Read(x), Bench::Read(weight), center ? Bench::Read(bias) : Numbers{},
+                                        dys, width, epsilon, center);
+          TensorView y = bench_.Make(dtype, shape), mean = bench_.Make(DType::kF32, rows),
+                     rstd = bench_.Make(DType::kF32, rows);
           const std::string forward = center ? "layer_norm" : "rms_norm", backward = forward + "_backward";
           std::vector<TensorView> inputs = {x, weight}, results = {y};
           if (center) {
@@ -388,18 +410,22 @@ TEST_P(CpuKernelsTest, Norms) {
 Numbers ExpectedSoftmax(const Numbers& x, int64_t rows, int64_t columns, bool causal) {
   Numbers y(x.size(), 0);
   for (size_t row = 0; row * columns < x.size(); ++row) {
-    const int64_t live = causal ? std::max<int64_t>(0, std::min<int64_t>(columns, static_cast<int64_t>(row) % rows + columns - rows + 1)) : columns;
+    const int64_t live =
+        causal ? std::max<int64_t>(0, std::min<int64_t>(columns, static_cast<int64_t>(row) % rows + columns - rows + 1))
+               : columns;
     double largest = -kInfinity, sum = 0;
     for (int64_t j = 0; j < live; ++j) largest = std::max(largest, x[row * columns + j]);
     if (largest == -kInfinity) largest = 0;
     for (int64_t j = 0; j < live; ++j) sum += std::exp(x[row * columns + j] - largest);
-    for (int64_t j = 0; j < live; ++j) y[row * columns + j] = sum == 0 ? 0 : std::exp(x[row * columns + j] - largest) / sum;
+    for (int64_t j = 0; j < live; ++j)
+      y[row * columns + j] = sum == 0 ? 0 : std::exp(x[row * columns + j] - largest) / sum;
   }
   return y;
 }
 
 TEST_P(CpuKernelsTest, SoftmaxAndItsGradient) {
-  for (Shape shape : {Shape{1, 1}, Shape{3, 7}, Shape{2, 5, 9}, Shape{4, 9, 5}, Shape{3, 64, 64}, Shape{2, 2, 33, 65}, Shape{2, 1000}}) {
+  for (Shape shape : {Shape{1, 1}, Shape{3, 7}, Shape{2, 5, 9}, Shape{4, 9, 5}, Shape{3, 64, 64}, Shape{2, 2, 33, 65},
+                      Shape{2, 1000}}) {
     for (bool causal : {false, true}) {
       for (DType dtype : {DType::kF32, DType::kBF16}) {
         const int64_t columns = shape.back(), rows = shape[shape.size() - 2];
@@ -414,7 +440,8 @@ TEST_P(CpuKernelsTest, SoftmaxAndItsGradient) {
         for (size_t row = 0; row * columns < ys.size(); ++row) {
           double dot = 0;
           for (int64_t j = 0; j < columns; ++j) dot += ys[row * columns + j] * dys[row * columns + j];
-          for (int64_t j = 0; j < columns; ++j) gradient[row * columns + j] = ys[row * columns + j] * (dys[row * columns + j] - dot);
+          for (int64_t j = 0; j < columns; ++j)
+            gradient[row * columns + j] = ys[row * columns + j] * (dys[row * columns + j] - dot);
         }
         bench_.Run("softmax_backward", {y, dy}, {dx}, {{"causal", causal}});
         ExpectNear(dx, gradient, ToleranceOf(dtype), what + " backward");
@@ -465,7 +492,8 @@ TEST_P(CpuKernelsTest, CausalMask) {
 
 TEST_P(CpuKernelsTest, CacheUpdateDropsWhatDoesNotFit) {
   const TensorView cache = bench_.Random(DType::kF32, {3, 4, 2}), x = bench_.Random(DType::kF32, {5, 3, 2});
-  const TensorView positions = bench_.Make(DType::kI32, {5}, {0, 2, 0, -1, 4}), slots = bench_.Make(DType::kI32, {5}, {1, 0, -1, 2, 7});
+  const TensorView positions = bench_.Make(DType::kI32, {5}, {0, 2, 0, -1, 4}),
+                   slots = bench_.Make(DType::kI32, {5}, {1, 0, -1, 2, 7});
   Numbers expected = Bench::Read(cache);
   const Numbers rows = Bench::Read(x);
   const auto copy = [&](int slot, int position, int b, int t) {
@@ -485,11 +513,13 @@ TEST_P(CpuKernelsTest, CachedAttention) {
   struct Case {
     int64_t t, context, heads, head;
   };
-  for (const Case& test : {Case{1, 7, 2, 3}, Case{1, 300, 3, 64}, Case{5, 20, 2, 10}, Case{37, 150, 2, 32}, Case{64, 64, 1, 20}}) {
+  for (const Case& test :
+       {Case{1, 7, 2, 3}, Case{1, 300, 3, 64}, Case{5, 20, 2, 10}, Case{37, 150, 2, 32}, Case{64, 64, 1, 20}}) {
     for (DType dtype : {DType::kF32, DType::kBF16}) {
       const int64_t batch = 4, width = test.heads * test.head, slots_there = 3;
       const int64_t position[] = {0, test.context - 1, test.context / 2, 3}, slot[] = {2, 0, -1, 1};
-      const TensorView q = bench_.Random(dtype, {batch, test.t, width}), k = bench_.Random(dtype, {slots_there, test.context, width});
+      const TensorView q = bench_.Random(dtype, {batch, test.t, width}),
+                       k = bench_.Random(dtype, {slots_there, test.context, width});
       const TensorView v = bench_.Random(dtype, {slots_there, test.context, width});
       const TensorView positions = bench_.Make(DType::kI32, {batch}, Numbers(position, position + 4));
       const TensorView slots = bench_.Make(DType::kI32, {batch}, Numbers(slot, slot + 4));
@@ -505,14 +535,16 @@ TEST_P(CpuKernelsTest, CachedAttention) {
             double largest = -kInfinity, sum = 0;
             for (int64_t j = 0; j < keys; ++j) {
               for (int64_t c = 0; c < test.head; ++c) {
-                e[j] += scale * qs[(b * test.t + i) * width + h * test.head + c] * ks[(slot[b] * test.context + j) * width + h * test.head + c];
+                e[j] += scale * qs[(b * test.t + i) * width + h * test.head + c] *
+                        ks[(slot[b] * test.context + j) * width + h * test.head + c];
               }
               largest = std::max(largest, e[j]);
             }
             for (double& value : e) sum += value = std::exp(value - largest);
             for (int64_t j = 0; j < keys; ++j) {
               for (int64_t c = 0; c < test.head; ++c) {
-                expected[(b * test.t + i) * width + h * test.head + c] += e[j] / sum * vs[(slot[b] * test.context + j) * width + h * test.head + c];
+                expected[(b * test.t + i) * width + h * test.head + c] +=
+                    e[j] / sum * vs[(slot[b] * test.context + j) * width + h * test.head + c];
               }
             }
           }
@@ -520,13 +552,14 @@ TEST_P(CpuKernelsTest, CachedAttention) {
       }
       const TensorView y = bench_.Make(dtype, q.type.shape);
       bench_.Run("cached_attention", {q, k, v, positions, slots}, {y}, {{"heads", test.heads}, {"scale", scale}});
-      ExpectNear(y, expected, ToleranceOf(dtype), Cat("cached_attention t=", test.t, " context=", test.context, " head=", test.head));
+      ExpectNear(y, expected, ToleranceOf(dtype),
+                 Cat("cached_attention t=", test.t, " context=", test.context, " head=", test.head));
     }
   }
   const TensorView q = bench_.Make(DType::kF32, {1, 1, 300}), cache = bench_.Make(DType::kF32, {1, 1, 300});
   const TensorView index = bench_.Make(DType::kI32, {1});
-  EXPECT_TRUE(absl::IsUnimplemented(
-      bench_.TryRun("cached_attention", {q, cache, cache, index, index}, {q}, {{"heads", int64_t{1}}, {"scale", 1.0}})));
+  EXPECT_TRUE(absl::IsUnimplemented(bench_.TryRun("cached_attention", {q, cache, cache, index, index}, {q},
+                                                  {{"heads", int64_t{1}}, {"scale", 1.0}})));
 }
 
 TEST_P(CpuKernelsTest, EmbeddingAndItsGradient) {
@@ -537,7 +570,8 @@ TEST_P(CpuKernelsTest, EmbeddingAndItsGradient) {
       const Shape shape = {3, 3, width};
       const TensorView table = bench_.Random(dtype, {rows, width}), id = bench_.Make(DType::kI32, {3, 3}, ids);
       const TensorView y = bench_.Make(dtype, shape), dy = bench_.Random(dtype, shape);
-      const TensorView base = bench_.Random(DType::kF32, {rows, width}), dtable = bench_.Make(DType::kF32, {rows, width});
+      const TensorView base = bench_.Random(DType::kF32, {rows, width}),
+                       dtable = bench_.Make(DType::kF32, {rows, width});
       const Numbers values = Bench::Read(table), dys = Bench::Read(dy);
       Numbers expected(9 * width, 0), sums(rows * width, 0), with_base = Bench::Read(base);
       for (int64_t i = 0; i < 9; ++i) {
@@ -569,7 +603,8 @@ TEST_P(CpuKernelsTest, CrossEntropyAndItsGradient) {
     for (DType dtype : {DType::kF32, DType::kBF16}) {
       const int64_t rows = 6, columns = test.columns, classes = test.classes;
       const Numbers targets = {0, classes - 1.0, -1, classes / 2.0, static_cast<double>(classes), 1e9};
-      const TensorView logits = bench_.Random(dtype, {2, 3, columns}, 4), target = bench_.Make(DType::kI32, {2, 3}, targets);
+      const TensorView logits = bench_.Random(dtype, {2, 3, columns}, 4),
+                       target = bench_.Make(DType::kI32, {2, 3}, targets);
       const TensorView dlosses = bench_.Random(DType::kF32, {2, 3});
       const Numbers x = Bench::Read(logits), scale = Bench::Read(dlosses);
       Numbers losses(rows), lses(rows), gradient(rows * columns, 0);
@@ -600,12 +635,13 @@ TEST_P(CpuKernelsTest, CrossEntropyAndItsGradient) {
 
 TEST_P(CpuKernelsTest, CrossEntropyOfSpecialValues) {
   Numbers x(3 * 3000, -kInfinity);
-  x[2500] = 1;                      // an infinity of -inf before the first number
-  x[3000 + 10] = 1000;              // large values do not overflow
+  x[2500] = 1;          // an infinity of -inf before the first number
+  x[3000 + 10] = 1000;  // large values do not overflow
   x[3000 + 2900] = 1000;
   x[6000] = 1;
   x[6000 + 2999] = kNaN;
-  const TensorView logits = bench_.Make(DType::kF32, {3, 3000}, x), target = bench_.Make(DType::kI32, {3}, {2500, 10, 0});
+  const TensorView logits = bench_.Make(DType::kF32, {3, 3000}, x),
+                   target = bench_.Make(DType::kI32, {3}, {2500, 10, 0});
   const TensorView loss = bench_.Make(DType::kF32, {3}), lse = bench_.Make(DType::kF32, {3});
   bench_.Run("cross_entropy", {logits, target}, {loss, lse}, {{"classes", int64_t{3000}}});
   ExpectNear(lse, {1, 1000 + std::log(2.0), kNaN}, 1e-6, "lse");
@@ -618,8 +654,10 @@ TEST_P(CpuKernelsTest, BitsDoNotDependOnThreads) {
   const TensorView weight = bench_.Random(DType::kF32, {300}), w = bench_.Random(DType::kF32, {300, 700});
   const TensorView one = bench_.Random(DType::kF32, {2, 300}), ids = bench_.Make(DType::kI32, {500});
   for (int64_t i = 0; i < 500; ++i) Bench::Set(ids, i, static_cast<double>(i * i % 37));
-  const TensorView y = bench_.Make(DType::kF32, {500, 300}), mean = bench_.Make(DType::kF32, {500}), rstd = bench_.Make(DType::kF32, {500});
-  const TensorView dx = bench_.Make(DType::kF32, {500, 300}), dweight = bench_.Make(DType::kF32, {300}), dbias = bench_.Make(DType::kF32, {300});
+  const TensorView y = bench_.Make(DType::kF32, {500, 300}), mean = bench_.Make(DType::kF32, {500}),
+                   rstd = bench_.Make(DType::kF32, {500});
+  const TensorView dx = bench_.Make(DType::kF32, {500, 300}), dweight = bench_.Make(DType::kF32, {300}),
+                   dbias = bench_.Make(DType::kF32, {300});
   const TensorView product = bench_.Make(DType::kF32, {2, 700}), table = bench_.Make(DType::kF32, {37, 300});
   const TensorView all[] = {y, mean, rstd, dx, dweight, dbias, product, table};
   std::vector<std::string> bytes[2];

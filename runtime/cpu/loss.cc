@@ -1,9 +1,11 @@
 // Cross-entropy of rows of logits [rows, columns] against targets, over the first `classes` columns.
 //
-//   lse = log sum exp(logits),  loss = lse - logits[target];  a target below 0: loss 0; one of `classes` or more: loss NaN
-//   backward: dlogits = (exp(logits - lse) - [column is target]) · dloss;  0 in the other columns and in rows without a target
+//   lse = log sum exp(logits),  loss = lse - logits[target];  a target below 0: loss 0; one of `classes` or more: loss
+//   NaN backward: dlogits = (exp(logits - lse) - [column is target]) · dloss;  0 in the other columns and in rows
+//   without a target
 //
-// f32 or bf16 logits, f32 arithmetic. A row is computed by one thread and crosses the memory bus once in each direction.
+// f32 or bf16 logits, f32 arithmetic. A row is computed by one thread and crosses the memory bus once in each
+// direction.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -35,6 +37,14 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
+// e^x for x <= 0, and 0 where the result would be below the smallest normal number: arithmetic on those is a hundred
+// times slower, and next to a sum of at least 1 they are nothing. A NaN stays one.
+HWY_INLINE VF ExpOfNegative(VF x) {
+  const VF least = hn::Set(DF(), -87.0f);
+  const auto vanishes = hn::Lt(x, least);
+  return hn::IfThenZeroElse(vanishes, ExpOf(hn::IfThenElse(vanishes, least, x)));
+}
+
 // The log sum exp of n elements in two parts, block by block: each block's maximum and exponentials while it is in L1.
 template <typename T>
 LogSum LogSumExp(const T* x, int64_t n) {
@@ -63,12 +73,12 @@ LogSum LogSumExp(const T* x, int64_t n) {
     const VF vshift = hn::Set(d, shift);
     VF s0 = hn::Zero(d), s1 = s0;
     for (i = begin; i < tail; i += 2 * lanes) {
-      s0 = hn::Add(s0, ExpOf(hn::Sub(LoadFloats(x + i), vshift)));
-      s1 = hn::Add(s1, ExpOf(hn::Sub(LoadFloats(x + i + lanes), vshift)));
+      s0 = hn::Add(s0, ExpOfNegative(hn::Sub(LoadFloats(x + i), vshift)));
+      s1 = hn::Add(s1, ExpOfNegative(hn::Sub(LoadFloats(x + i + lanes), vshift)));
     }
     for (; i < end; i += lanes) {
       const size_t some = static_cast<size_t>(std::min(lanes, end - i));
-      s0 = hn::Add(s0, hn::IfThenElseZero(hn::FirstN(d, some), ExpOf(hn::Sub(LoadSome(x + i, some), vshift))));
+      s0 = hn::Add(s0, hn::IfThenElseZero(hn::FirstN(d, some), ExpOfNegative(hn::Sub(LoadSome(x + i, some), vshift))));
     }
     if (top != largest) sum *= std::exp(largest - shift);
     sum += hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
@@ -79,7 +89,8 @@ LogSum LogSumExp(const T* x, int64_t n) {
 }
 
 template <typename T>
-void BackwardRow(const T* logits, T* dlogits, int64_t target, float lse, float dloss, int64_t classes, int64_t columns) {
+void BackwardRow(const T* logits, T* dlogits, int64_t target, float lse, float dloss, int64_t classes,
+                 int64_t columns) {
   if (target < 0) {
     std::memset(dlogits, 0, sizeof(T) * columns);
     return;
@@ -88,16 +99,16 @@ void BackwardRow(const T* logits, T* dlogits, int64_t target, float lse, float d
   float at_target = 0;
   if (target < classes) at_target = (std::exp(ToFloat(logits[target]) - lse) - 1) * dloss;
   const VF shift = hn::Set(d, lse), scale = hn::Set(d, dloss);
-  MapRow(logits, dlogits, classes, [&](VF v) HWY_ATTR { return hn::Mul(ExpOf(hn::Sub(v, shift)), scale); });
+  MapRow(logits, dlogits, classes, [&](VF v) HWY_ATTR { return hn::Mul(ExpOfNegative(hn::Sub(v, shift)), scale); });
   if (target < classes) StoreSome(hn::Set(d, at_target), dlogits + target, 1);
   std::memset(dlogits + classes, 0, sizeof(T) * (columns - classes));
 }
 
-#define GPTC_LOSS(suffix, T)                                                                                                \
-  LogSum LogSumExp##suffix(const void* x, int64_t n) { return LogSumExp(static_cast<const T*>(x), n); }                      \
-  void BackwardRow##suffix(const void* logits, void* dlogits, int64_t target, float lse, float dloss, int64_t classes,      \
-                           int64_t columns) {                                                                               \
-    BackwardRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, lse, dloss, classes, columns);             \
+#define GPTC_LOSS(suffix, T)                                                                                           \
+  LogSum LogSumExp##suffix(const void* x, int64_t n) { return LogSumExp(static_cast<const T*>(x), n); }                \
+  void BackwardRow##suffix(const void* logits, void* dlogits, int64_t target, float lse, float dloss, int64_t classes, \
+                           int64_t columns) {                                                                          \
+    BackwardRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, lse, dloss, classes, columns);        \
   }
 GPTC_LOSS(F32, float)
 GPTC_LOSS(Bf16, Bf16)
@@ -139,7 +150,8 @@ StatusOr<BoundKernel> BindCpuCrossEntropy(const KernelArgs& args) {
         if (target >= classes) {
           loss = std::numeric_limits<float>::quiet_NaN();
         } else if (target >= 0) {
-          const float logit = f32 ? reinterpret_cast<const float*>(x)[target] : ToFloat(reinterpret_cast<const Bf16*>(x)[target]);
+          const float logit =
+              f32 ? reinterpret_cast<const float*>(x)[target] : ToFloat(reinterpret_cast<const Bf16*>(x)[target]);
           loss = (lse.largest - logit) + lse.log_sum;
         }
         losses.as<float>()[row] = loss;

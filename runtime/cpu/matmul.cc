@@ -28,7 +28,8 @@ struct Product {
   TensorView a, b, y;
   TensorView added;  // c [as y] or bias [n]; no address where there is neither
   bool transpose_a = false, transpose_b = false, bias = false;
-  std::vector<int64_t> batch_a, batch_b, batch_y;  // leading axes, as many in each, 1 where broadcast; empty for one product
+  std::vector<int64_t> batch_a, batch_b,
+      batch_y;  // leading axes, as many in each, 1 where broadcast; empty for one product
   int64_t m = 0, n = 0, k = 0;
 };
 
@@ -138,7 +139,8 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
     switch (r.route) {
       case ProductRoute::kGemv:
         if (q.k > 0) {
-          Gemv(static_cast<const float*>(a), r.convert_b ? DType::kF32 : q.b.type.dtype, b, q.transpose_b, y, q.m, q.n, q.k);
+          Gemv(static_cast<const float*>(a), r.convert_b ? DType::kF32 : q.b.type.dtype, b, q.transpose_b, y, q.m, q.n,
+               q.k);
         }
         break;
       case ProductRoute::kSgemm:
@@ -163,22 +165,24 @@ StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch) {
   spec.pack_b = p.batch_y.empty() && p.m >= 48;
   ASSIGN_OR_RETURN(std::unique_ptr<OnednnProduct> product, OnednnProduct::Create(spec));
   scratch.Request(product->scratch_bytes());
-  return BoundKernel([p, accumulate = spec.accumulate, pool = &scratch,
-                      product = std::shared_ptr<OnednnProduct>(std::move(product))] {
-    if (accumulate && p.added.data != p.y.data) std::memcpy(p.y.data, p.added.data, p.y.bytes());
-    product->Execute(p.a.data, p.b.data, p.added.data, p.y.data, pool->data());
-  });
+  return BoundKernel(
+      [p, accumulate = spec.accumulate, pool = &scratch, product = std::shared_ptr<OnednnProduct>(std::move(product))] {
+        if (accumulate && p.added.data != p.y.data) std::memcpy(p.y.data, p.added.data, p.y.bytes());
+        product->Execute(p.a.data, p.b.data, p.added.data, p.y.data, pool->data());
+      });
 }
 
 StatusOr<BoundKernel> Bind(const Product& p, ScratchPool& scratch) {
   for (const TensorView* view : {&p.a, &p.b, &p.y, &p.added}) {
     if (!ConvertsToFloat(view->type.dtype)) {
-      return absl::UnimplementedError(Cat("the CPU's matrix products take f32, bf16 and f16, not ", TypeText(view->type)));
+      return absl::UnimplementedError(
+          Cat("the CPU's matrix products take f32, bf16 and f16, not ", TypeText(view->type)));
     }
   }
   if (p.y.count() == 0) return BoundKernel([] {});
   const bool has_f16 = p.added.type.dtype == DType::kF16 || p.y.type.dtype == DType::kF16;
-  if (p.a.type.dtype == DType::kBF16 && !has_f16 && p.k > 0 && !(Batches(p) == 1 && p.m <= kGemvRows && !p.transpose_a)) {
+  if (p.a.type.dtype == DType::kBF16 && !has_f16 && p.k > 0 &&
+      !(Batches(p) == 1 && p.m <= kGemvRows && !p.transpose_a)) {
     StatusOr<BoundKernel> kernel = BindBf16(p, scratch);
     if (kernel.ok() || !absl::IsUnimplemented(kernel.status())) return kernel;
   }

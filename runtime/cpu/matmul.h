@@ -1,6 +1,7 @@
 // How a matrix product is computed on the CPU: the choice among oneDNN's routes and our own vector kernel.
 //
-// Measured with oneDNN 2.6.3 and AVX-512 against its products on weights packed beforehand (the ceiling) at GPT-2's shapes:
+// Measured with oneDNN 2.6.3 and AVX-512 against its products on weights packed beforehand (the ceiling) at GPT-2's
+// shapes:
 //   sgemm     packs as it goes: 90-105 % for every transposition; no bias, and slow for stacks of small matrices
 //   packed    b reordered at every execution, then the product at the ceiling: 92-95 % from some hundred rows on
 //   plain     row-major operands as they are: 90-100 % while b fits L2 and for stacks, but 35-80 % for large b [k, n],

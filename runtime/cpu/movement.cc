@@ -1,5 +1,5 @@
-// Data movement: elements go to another place and keep their bits, so a kernel knows their size alone (1, 2, 4 or 8 bytes).
-// All are memory bound: one read, one write (broadcast reads less), in parallel over runs of rows.
+// Data movement: elements go to another place and keep their bits, so a kernel knows their size alone (1, 2, 4 or 8
+// bytes). All are memory bound: one read, one write (broadcast reads less), in parallel over runs of rows.
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -16,10 +16,14 @@ namespace {
 template <typename Bind>
 BoundKernel WithBits(DType dtype, const Bind& bind) {
   switch (SizeOf(dtype)) {
-    case 1: return bind(uint8_t{});
-    case 2: return bind(uint16_t{});
-    case 4: return bind(uint32_t{});
-    default: return bind(uint64_t{});
+    case 1:
+      return bind(uint8_t{});
+    case 2:
+      return bind(uint16_t{});
+    case 4:
+      return bind(uint32_t{});
+    default:
+      return bind(uint64_t{});
   }
 }
 
@@ -100,8 +104,9 @@ inline void TransposeFour(const uint32_t* x, int64_t x_stride, uint32_t* y, int6
   std::memcpy(&d, x + 3 * x_stride, 16);
   const Vector ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   const Vector cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  const Vector rows[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
-                          __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+  const Vector rows[4] = {
+      __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+      __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
   for (int i = 0; i < 4; ++i) std::memcpy(y + i * y_stride, &rows[i], 16);
 }
 
@@ -109,7 +114,8 @@ inline void TransposeFour(const uint32_t* x, int64_t x_stride, uint32_t* y, int6
 template <typename T>
 void TransposeTile(const T* x, int64_t x_stride, T* y, int64_t y_stride, int64_t rows, int64_t columns) {
   if (rows == kTile && columns == kTile) {
-    // Through a tile of its own, so that both sides are touched in whole lines even where their strides are powers of two.
+    // Through a tile of its own, so that both sides are touched in whole lines even where their strides are powers of
+    // two.
     T tile[kTile][kTile];
     if constexpr (sizeof(T) == 4) {
       for (int64_t j = 0; j < kTile; j += 4) {
@@ -170,8 +176,8 @@ BoundKernel TiledTranspose(const T* x, T* y, const std::vector<Axis>& axes) {
         T* const target = y + OffsetOf(to, batch) + i * y_stride;
         for (int64_t tile = 0; tile < column_tiles; ++tile) {
           const int64_t j = tile * kTile;
-          TransposeTile(source + j * column.from_stride, column.from_stride, target + j, y_stride, std::min(kTile, row.size - i),
-                        std::min(kTile, column.size - j));
+          TransposeTile(source + j * column.from_stride, column.from_stride, target + j, y_stride,
+                        std::min(kTile, row.size - i), std::min(kTile, column.size - j));
         }
       }
     });
@@ -244,8 +250,8 @@ StatusOr<BoundKernel> BindCpuSlice(const KernelArgs& args) {
   const int64_t axis = args.attributes.Int("axis");
   const AxisView from = ViewAxis(x.type.shape, axis), to = ViewAxis(y.type.shape, axis);
   const int64_t row = from.inner * SizeOf(y.type.dtype);
-  return RunAll({{x.as<const std::byte>() + args.attributes.Int("start") * row, y.as<std::byte>(), from.size * row, to.size * row,
-                  from.outer, to.size * row}});
+  return RunAll({{x.as<const std::byte>() + args.attributes.Int("start") * row, y.as<std::byte>(), from.size * row,
+                  to.size * row, from.outer, to.size * row}});
 }
 
 // y = x between `low` and `high` zeros along the axis.
@@ -279,7 +285,8 @@ StatusOr<BoundKernel> BindCpuSplit(const KernelArgs& args) {
   int64_t start = 0;
   for (const TensorView& part : args.results) {
     const int64_t bytes = ViewAxis(part.type.shape, axis).size * row;
-    copies.push_back({x.as<const std::byte>() + start, part.as<std::byte>(), from.size * row, bytes, from.outer, bytes});
+    copies.push_back(
+        {x.as<const std::byte>() + start, part.as<std::byte>(), from.size * row, bytes, from.outer, bytes});
     start += bytes;
   }
   return RunAll(std::move(copies));

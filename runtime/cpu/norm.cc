@@ -5,8 +5,9 @@
 //   backward, g = dy · weight:  dx = rstd · (g - mean(g) - h · mean(g · h)), without the term mean(g) for rms_norm;
 //                               dweight = sum over rows of dy · h,  dbias = sum over rows of dy
 //
-// x, dy and weights are f32 or bf16, statistics and sums f32. A row is read twice, the second time from L1. Column sums are made
-// as partial sums of a fixed number of row chunks and added in order, so the bits do not depend on the number of threads.
+// x, dy and weights are f32 or bf16, statistics and sums f32. A row is read twice, the second time from L1. Column sums
+// are made as partial sums of a fixed number of row chunks and added in order, so the bits do not depend on the number
+// of threads.
 #include <algorithm>
 #include <cmath>
 
@@ -78,7 +79,8 @@ HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
         s0 = hn::Add(s0, LoadFloats(x + i));
         s1 = hn::Add(s1, LoadFloats(x + i + lanes));
       }
-      for (; i < width; i += lanes) s0 = hn::Add(s0, i + lanes <= width ? LoadFloats(x + i) : LoadSome(x + i, width - i));
+      for (; i < width; i += lanes)
+        s0 = hn::Add(s0, i + lanes <= width ? LoadFloats(x + i) : LoadSome(x + i, width - i));
       mean = Total(hn::Add(s0, s1)) / static_cast<float>(width);
       p.mean[row] = mean;
     }
@@ -117,13 +119,15 @@ HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
             StoreFloats(hn::Mul(hn::Mul(hn::Sub(LoadFloats(x + j), center), scale), LoadFloats(p.weight + j)), y + j);
           },
           [&](int64_t j, size_t n) HWY_ATTR {
-            StoreSome(hn::Mul(hn::Mul(hn::Sub(LoadSome(x + j, n), center), scale), LoadSome(p.weight + j, n)), y + j, n);
+            StoreSome(hn::Mul(hn::Mul(hn::Sub(LoadSome(x + j, n), center), scale), LoadSome(p.weight + j, n)), y + j,
+                      n);
           });
     }
   }
 }
 
-// Adds the rows' share of dweight and (for layer_norm) dbias to the sums. dx may be dy or x: a row is read before it is written.
+// Adds the rows' share of dweight and (for layer_norm) dbias to the sums. dx may be dy or x: a row is read before it is
+// written.
 template <typename TG, typename TX>
 HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, float* dweight, float* dbias) {
   const DF d;
@@ -181,7 +185,9 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
     };
     OverRow(
         width,
-        [&](int64_t j) HWY_ATTR { StoreFloats(gradient(LoadFloats(dy + j), LoadFloats(p.weight + j), LoadFloats(x + j)), dx + j); },
+        [&](int64_t j) HWY_ATTR {
+          StoreFloats(gradient(LoadFloats(dy + j), LoadFloats(p.weight + j), LoadFloats(x + j)), dx + j);
+        },
         [&](int64_t j, size_t n) HWY_ATTR {
           StoreSome(gradient(LoadSome(dy + j, n), LoadSome(p.weight + j, n), LoadSome(x + j, n)), dx + j, n);
         });
@@ -274,8 +280,14 @@ StatusOr<BoundKernel> BindForward(const KernelArgs& args, bool center) {
   weight.Place(layout);
   bias.Place(layout);
   args.scratch.Request(layout.bytes());
-  NormForward p{x.data,  nullptr, nullptr, args.result(0).data, center ? args.result(1).as<float>() : nullptr,
-                args.result(center ? 2 : 1).as<float>(), WidthOf(x), static_cast<float>(args.attributes.Double("epsilon"))};
+  NormForward p{x.data,
+                nullptr,
+                nullptr,
+                args.result(0).data,
+                center ? args.result(1).as<float>() : nullptr,
+                args.result(center ? 2 : 1).as<float>(),
+                WidthOf(x),
+                static_cast<float>(args.attributes.Double("epsilon"))};
   const auto kernel = Narrow(x) ? HWY_DYNAMIC_DISPATCH(ForwardBf16) : HWY_DYNAMIC_DISPATCH(ForwardF32);
   return BoundKernel([p, weight, bias, kernel, rows = RowsOf(x), pool = &args.scratch] {
     NormForward run = p;
@@ -299,10 +311,16 @@ StatusOr<BoundKernel> BindBackward(const KernelArgs& args, bool center) {
   weight.Place(layout);
   const size_t parts_at = layout.Add(sizeof(float) * chunks * part);
   args.scratch.Request(layout.bytes());
-  NormBackward p{dy.data, x.data, nullptr, center ? args.input(3).as<float>() : nullptr, args.input(center ? 4 : 3).as<float>(),
-                 args.result(0).data, width};
-  const auto kernel = Narrow(dy) ? (Narrow(x) ? HWY_DYNAMIC_DISPATCH(BackwardBf16Bf16) : HWY_DYNAMIC_DISPATCH(BackwardBf16F32))
-                                 : (Narrow(x) ? HWY_DYNAMIC_DISPATCH(BackwardF32Bf16) : HWY_DYNAMIC_DISPATCH(BackwardF32F32));
+  NormBackward p{dy.data,
+                 x.data,
+                 nullptr,
+                 center ? args.input(3).as<float>() : nullptr,
+                 args.input(center ? 4 : 3).as<float>(),
+                 args.result(0).data,
+                 width};
+  const auto kernel = Narrow(dy)
+                          ? (Narrow(x) ? HWY_DYNAMIC_DISPATCH(BackwardBf16Bf16) : HWY_DYNAMIC_DISPATCH(BackwardBf16F32))
+                          : (Narrow(x) ? HWY_DYNAMIC_DISPATCH(BackwardF32Bf16) : HWY_DYNAMIC_DISPATCH(BackwardF32F32));
   const auto add = HWY_DYNAMIC_DISPATCH(AddParts);
   float* dweight = args.result(1).as<float>();
   float* dbias = center ? args.result(2).as<float>() : nullptr;

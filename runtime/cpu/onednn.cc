@@ -39,7 +39,8 @@ struct OnednnProduct::Impl {
   dnnl::reorder reorder;  // of b, where it is packed
   bool pack = false;
   dnnl::memory a, b, packed, bias, y, scratchpad;
-  const void *at_a = nullptr, *at_b = nullptr, *at_packed = nullptr, *at_bias = nullptr, *at_y = nullptr, *at_scratchpad = nullptr;
+  const void *at_a = nullptr, *at_b = nullptr, *at_packed = nullptr, *at_bias = nullptr, *at_y = nullptr,
+             *at_scratchpad = nullptr;
   size_t packed_offset = 0, bytes = 0;
   std::vector<dnnl_exec_arg_t> arguments, reorder_arguments;
 };
@@ -109,19 +110,19 @@ void OnednnProduct::Execute(const void* a, const void* b, const void* bias, void
   if (p.bias) Place(p.bias, p.at_bias, bias);
   if (p.pack) {
     Place(p.packed, p.at_packed, static_cast<char*>(scratch) + p.packed_offset);
-    const dnnl_status_t status = dnnl_primitive_execute(p.reorder.get(), CpuStream().get(),
-                                                        static_cast<int>(p.reorder_arguments.size()), p.reorder_arguments.data());
+    const dnnl_status_t status = dnnl_primitive_execute(
+        p.reorder.get(), CpuStream().get(), static_cast<int>(p.reorder_arguments.size()), p.reorder_arguments.data());
     CHECK(status == dnnl_success, "oneDNN's reorder failed with status ", static_cast<int>(status));
   }
-  const dnnl_status_t status =
-      dnnl_primitive_execute(p.primitive.get(), CpuStream().get(), static_cast<int>(p.arguments.size()), p.arguments.data());
+  const dnnl_status_t status = dnnl_primitive_execute(p.primitive.get(), CpuStream().get(),
+                                                      static_cast<int>(p.arguments.size()), p.arguments.data());
   CHECK(status == dnnl_success, "oneDNN's matrix product failed with status ", static_cast<int>(status));
 }
 
-void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b, bool accumulate,
-           float* y) {
-  const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, transpose_a ? m : k, b,
-                                          transpose_b ? k : n, accumulate ? 1.0f : 0.0f, y, n);
+void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+           bool accumulate, float* y) {
+  const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
+                                          transpose_a ? m : k, b, transpose_b ? k : n, accumulate ? 1.0f : 0.0f, y, n);
   CHECK(status == dnnl_success, "oneDNN's sgemm failed with status ", static_cast<int>(status));
 }
 

@@ -1,8 +1,8 @@
 // oneDNN's matrix products behind Status: https://oneapi-src.github.io/oneDNN/v2.6/dev_guide_matmul.html
 //
-// A product is created once, when a kernel is bound, and executed many times; execution passes addresses only. oneDNN's own
-// scratchpad lies in the caller's scratch. One CPU engine and one stream serve the process; as OpenMP's, a product's threads are
-// driven from one thread at a time.
+// A product is created once, when a kernel is bound, and executed many times; execution passes addresses only. oneDNN's
+// own scratchpad lies in the caller's scratch. One CPU engine and one stream serve the process; as OpenMP's, a
+// product's threads are driven from one thread at a time.
 #ifndef GPTC_RUNTIME_CPU_ONEDNN_H_
 #define GPTC_RUNTIME_CPU_ONEDNN_H_
 
@@ -24,10 +24,10 @@ struct StridedOperand {
 };
 
 struct OnednnProductSpec {
-  StridedOperand a, b, y;       // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
-  std::optional<DType> bias;    // [n]
-  bool accumulate = false;      // y += a · b
-  bool pack_b = false;          // reorder b, at every execution, into the layout that suits the product; two axes only
+  StridedOperand a, b, y;     // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
+  std::optional<DType> bias;  // [n]
+  bool accumulate = false;    // y += a · b
+  bool pack_b = false;        // reorder b, at every execution, into the layout that suits the product; two axes only
 };
 
 class OnednnProduct {
@@ -48,10 +48,11 @@ class OnednnProduct {
   std::unique_ptr<Impl> impl_;
 };
 
-// y = op(a) · op(b), or y += with `accumulate`: f32, row-major, op(a) [m, k], op(b) [k, n]. Unlike OnednnProduct it packs what it
-// needs as it goes, whatever is transposed, at close to the speed of packed weights; it allocates the space for that itself.
-void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b, bool accumulate,
-           float* y);
+// y = op(a) · op(b), or y += with `accumulate`: f32, row-major, op(a) [m, k], op(b) [k, n]. Unlike OnednnProduct it
+// packs what it needs as it goes, whatever is transposed, at close to the speed of packed weights; it allocates the
+// space for that itself.
+void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+           bool accumulate, float* y);
 
 }  // namespace gptc
 

@@ -1,13 +1,14 @@
 // The optimizer: the global norm of the gradients, and AdamW (Loshchilov & Hutter 2019) in one pass over memory.
 //
-// global_norm  norm = sqrt(Σ g²) over all operands, f32 or bf16. Squares and sums in f64, by chunks that depend on the shapes alone;
+// global_norm  norm = sqrt(Σ g²) over all operands, f32 or bf16. Squares and sums in f64, by chunks that depend on the
+// shapes alone;
 //              their sums are added in order, so that the bits do not depend on the number of threads.
 // adamw        with the run-time scalars of ir/base/scalars.h, computed in f64, and the elements in f32:
-//                g  = grad · inverse_tokens / loss_scale · min(1, clip / (n + 1e-6)),   n = norm · inverse_tokens / loss_scale
-//                m' = β₁·m + (1-β₁)·g,   v' = β₂·v + (1-β₂)·g²
-//                p' = p · (1 - lr·weight_decay) - lr / (1-β₁ᵗ) · m' / (√v' / √(1-β₂ᵗ) + ε)
-//              The decay only with the attribute, the clipping only where clip > 0. A norm that is not finite leaves all as it was.
-//              Reads param, grad, m, v; writes param, m, v, each of which may lie over what it replaces.
+//                g  = grad · inverse_tokens / loss_scale · min(1, clip / (n + 1e-6)),   n = norm · inverse_tokens /
+//                loss_scale m' = β₁·m + (1-β₁)·g,   v' = β₂·v + (1-β₂)·g² p' = p · (1 - lr·weight_decay) - lr / (1-β₁ᵗ)
+//                · m' / (√v' / √(1-β₂ᵗ) + ε)
+//              The decay only with the attribute, the clipping only where clip > 0. A norm that is not finite leaves
+//              all as it was. Reads param, grad, m, v; writes param, m, v, each of which may lie over what it replaces.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/optimizer.cc"
 #include "runtime/cpu/simd.h"
@@ -32,12 +33,12 @@ namespace gptc {
 namespace {
 // What one step does to every element of a parameter.
 struct AdamWStep {
-  float gradient;              // factor of the gradient: scales and clipping
+  float gradient;  // factor of the gradient: scales and clipping
   float beta1, one_minus_beta1;
   float beta2, one_minus_beta2;
-  float keep;                  // 1 - lr · weight_decay, or 1
-  float rate;                  // lr / (1 - β₁ᵗ)
-  float inverse_root;          // 1 / √(1 - β₂ᵗ)
+  float keep;          // 1 - lr · weight_decay, or 1
+  float rate;          // lr / (1 - β₁ᵗ)
+  float inverse_root;  // 1 / √(1 - β₂ᵗ)
   float epsilon;
 };
 struct AdamWRow {
@@ -102,9 +103,9 @@ HWY_INLINE void Update(const AdamWVectors& s, VF grad, VF& param, VF& m, VF& v) 
 
 void AdamWF32(const AdamWStep& step, const AdamWRow& row, size_t n) {
   const DF d;
-  const AdamWVectors s = {hn::Set(d, step.gradient),     hn::Set(d, step.beta1),           hn::Set(d, step.one_minus_beta1),
-                          hn::Set(d, step.beta2),        hn::Set(d, step.one_minus_beta2), hn::Set(d, step.keep),
-                          hn::Set(d, step.rate),         hn::Set(d, step.inverse_root),    hn::Set(d, step.epsilon)};
+  const AdamWVectors s = {hn::Set(d, step.gradient), hn::Set(d, step.beta1),           hn::Set(d, step.one_minus_beta1),
+                          hn::Set(d, step.beta2),    hn::Set(d, step.one_minus_beta2), hn::Set(d, step.keep),
+                          hn::Set(d, step.rate),     hn::Set(d, step.inverse_root),    hn::Set(d, step.epsilon)};
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
@@ -160,7 +161,8 @@ StatusOr<BoundKernel> BindCpuGlobalNorm(const KernelArgs& args) {
       return Unsupported("global_norm", args, "f32 or bf16 gradients, an f32 norm");
     }
     for (int64_t start = 0; start < grad.count(); start += kNormChunk) {
-      pieces.push_back({grad.as<const std::byte>() + start * SizeOf(dtype), std::min(kNormChunk, grad.count() - start), dtype == DType::kBF16});
+      pieces.push_back({grad.as<const std::byte>() + start * SizeOf(dtype), std::min(kNormChunk, grad.count() - start),
+                        dtype == DType::kBF16});
     }
   }
   args.scratch.Request(pieces.size() * sizeof(double));
@@ -182,8 +184,9 @@ StatusOr<BoundKernel> BindCpuGlobalNorm(const KernelArgs& args) {
 
 StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
   if (!AllF32(args.inputs.first(5)) || !AllF32(args.results)) return Unsupported("adamw", args, "f32");
-  const AdamWRow whole = {args.input(0).as<const float>(), args.input(1).as<const float>(), args.input(2).as<const float>(),
-                          args.input(3).as<const float>(), args.result(0).as<float>(),      args.result(1).as<float>(),
+  const AdamWRow whole = {args.input(0).as<const float>(), args.input(1).as<const float>(),
+                          args.input(2).as<const float>(), args.input(3).as<const float>(),
+                          args.result(0).as<float>(),      args.result(1).as<float>(),
                           args.result(2).as<float>()};
   const bool decay = args.attributes.Bool("decay");
   return BoundKernel([=, norm = args.input(4).as<const float>(), scalars = args.input(5).as<const double>(),
@@ -193,7 +196,8 @@ StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
     if (!std::isfinite(true_norm)) {
       const auto keep = [&](const float* from, float* to) {
         if (from == to) return;
-        ParallelFor(count, kChunkWork, [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });
+        ParallelFor(count, kChunkWork,
+                    [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });
       };
       keep(whole.param, whole.param_new);
       keep(whole.m, whole.m_new);
@@ -202,7 +206,8 @@ StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
     }
     const double clip = scalars[kClip];
     const double clipping = clip > 0 ? std::min(1.0, clip / (true_norm + 1e-6)) : 1.0;
-    const double rate = scalars[kLearningRate], beta1 = scalars[kBeta1], beta2 = scalars[kBeta2], step_number = scalars[kStep];
+    const double rate = scalars[kLearningRate], beta1 = scalars[kBeta1], beta2 = scalars[kBeta2],
+                 step_number = scalars[kStep];
     AdamWStep step;
     step.gradient = static_cast<float>(scale * clipping);
     step.beta1 = static_cast<float>(beta1);

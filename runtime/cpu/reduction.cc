@@ -4,8 +4,9 @@
 //   rows     [outer, reduced]          blocks of 4096 in f32 (four accumulators each), their sums in f64
 //   columns  [outer, reduced, inner]   whole rows added to partial rows, four at a time, then the partial rows in order
 //   any      everything else, and other dtypes: element by element, in f64 (i32: in integers)
-// Where partials begin and end depends on the shape alone, so that the bits do not depend on the number of threads. A maximum is NaN
-// where any element is. Nothing to reduce gives 0 (sum), NaN (mean), -inf (maximum; of i32 the least integer).
+// Where partials begin and end depends on the shape alone, so that the bits do not depend on the number of threads. A
+// maximum is NaN where any element is. Nothing to reduce gives 0 (sum), NaN (mean), -inf (maximum; of i32 the least
+// integer).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/reduction.cc"
 #include "runtime/cpu/simd.h"
@@ -28,8 +29,8 @@
 namespace gptc {
 namespace {
 enum class Reduction { kSum, kMean, kMax };
-constexpr int64_t kBlock = 4096;      // elements summed in f32 before f64 takes over
-constexpr int64_t kPieceBlocks = 8;   // blocks of a row to a work item
+constexpr int64_t kBlock = 4096;        // elements summed in f32 before f64 takes over
+constexpr int64_t kPieceBlocks = 8;     // blocks of a row to a work item
 constexpr int64_t kColumnBlock = 2048;  // columns whose partial sums stay in L1
 }  // namespace
 }  // namespace gptc
@@ -122,7 +123,8 @@ HWY_INLINE void ReduceColumns(const T* x, int64_t stride, int64_t rows, float* p
     }
     if (i < n) {
       const size_t k = n - i;
-      const VF four = step(step(LoadSome(r0 + i, k), LoadSome(r1 + i, k)), step(LoadSome(r2 + i, k), LoadSome(r3 + i, k)));
+      const VF four =
+          step(step(LoadSome(r0 + i, k), LoadSome(r1 + i, k)), step(LoadSome(r2 + i, k), LoadSome(r3 + i, k)));
       StoreSome(step(LoadSome(partial + i, k), four), partial + i, k);
     }
   }
@@ -141,7 +143,8 @@ void ColumnsBf16(Reduction kind, const Bf16* x, int64_t stride, int64_t rows, fl
 
 // y[c] = scale · (partials[0, c] ∘ partials[1, c] ∘ ...), partial rows `stride` apart.
 template <typename T>
-HWY_INLINE void JoinColumns(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, T* y, size_t n) {
+HWY_INLINE void JoinColumns(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, T* y,
+                            size_t n) {
   const VF factor = hn::Set(DF(), scale);
   const auto join = [&](size_t i, auto load) HWY_ATTR {
     VF total = load(partials + i);
@@ -187,10 +190,12 @@ void Columns(Reduction kind, const float* x, int64_t stride, int64_t rows, float
 void Columns(Reduction kind, const Bf16* x, int64_t stride, int64_t rows, float* partial, size_t n) {
   HWY_DYNAMIC_DISPATCH(ColumnsBf16)(kind, x, stride, rows, partial, n);
 }
-void JoinPartials(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, float* y, size_t n) {
+void JoinPartials(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, float* y,
+                  size_t n) {
   HWY_DYNAMIC_DISPATCH(JoinF32)(kind, partials, stride, count, scale, y, n);
 }
-void JoinPartials(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, Bf16* y, size_t n) {
+void JoinPartials(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, Bf16* y,
+                  size_t n) {
   HWY_DYNAMIC_DISPATCH(JoinBf16)(kind, partials, stride, count, scale, y, n);
 }
 void Write(double value, float& to) { to = static_cast<float>(value); }
@@ -234,7 +239,9 @@ BoundKernel BindRows(const KernelArgs& args, Reduction kind, const Form& form) {
   const int64_t pieces = ChunkCount(form.reduced, kPiece);
   if (pieces > 1) args.scratch.Request(static_cast<size_t>(form.outer * pieces) * sizeof(double));
   return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), scratch = &args.scratch] {
-    const auto finish = [&](double value) { return kind == Reduction::kMean ? value / static_cast<double>(form.reduced) : value; };
+    const auto finish = [&](double value) {
+      return kind == Reduction::kMean ? value / static_cast<double>(form.reduced) : value;
+    };
     if (pieces == 1) {
       ParallelFor(form.outer, GrainFor(form.reduced), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
@@ -247,7 +254,8 @@ BoundKernel BindRows(const KernelArgs& args, Reduction kind, const Form& form) {
     ParallelFor(form.outer * pieces, 1, [&](int64_t begin, int64_t end) {
       for (int64_t item = begin; item < end; ++item) {
         const int64_t row = item / pieces, start = (item - row * pieces) * kPiece;
-        partials[item] = Run(kind, x + row * form.reduced + start, static_cast<size_t>(std::min(kPiece, form.reduced - start)));
+        partials[item] =
+            Run(kind, x + row * form.reduced + start, static_cast<size_t>(std::min(kPiece, form.reduced - start)));
       }
     });
     for (int64_t i = 0; i < form.outer; ++i) {
@@ -276,7 +284,8 @@ BoundKernel BindColumns(const KernelArgs& args, Reduction kind, const Form& form
   args.scratch.Request(static_cast<size_t>(form.outer * parts * form.inner) * sizeof(float));
   return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), scratch = &args.scratch] {
     float* const partials = static_cast<float*>(scratch->data());
-    ParallelFor(form.outer * parts * blocks, GrainFor(std::min(part_rows, form.reduced) * std::min(kColumnBlock, form.inner)),
+    ParallelFor(form.outer * parts * blocks,
+                GrainFor(std::min(part_rows, form.reduced) * std::min(kColumnBlock, form.inner)),
                 [&](int64_t begin, int64_t end) {
                   for (int64_t item = begin; item < end; ++item) {
                     const int64_t group = item / blocks, column = (item - group * blocks) * kColumnBlock;
@@ -287,13 +296,15 @@ BoundKernel BindColumns(const KernelArgs& args, Reduction kind, const Form& form
                   }
                 });
     const float scale = static_cast<float>(1.0 / static_cast<double>(form.reduced));
-    ParallelFor(form.outer * blocks, GrainFor(parts * std::min(kColumnBlock, form.inner)), [&](int64_t begin, int64_t end) {
-      for (int64_t item = begin; item < end; ++item) {
-        const int64_t outer = item / blocks, column = (item - outer * blocks) * kColumnBlock;
-        JoinPartials(kind, partials + outer * parts * form.inner + column, form.inner, parts, scale, y + outer * form.inner + column,
-                     static_cast<size_t>(std::min(kColumnBlock, form.inner - column)));
-      }
-    });
+    ParallelFor(form.outer * blocks, GrainFor(parts * std::min(kColumnBlock, form.inner)),
+                [&](int64_t begin, int64_t end) {
+                  for (int64_t item = begin; item < end; ++item) {
+                    const int64_t outer = item / blocks, column = (item - outer * blocks) * kColumnBlock;
+                    JoinPartials(kind, partials + outer * parts * form.inner + column, form.inner, parts, scale,
+                                 y + outer * form.inner + column,
+                                 static_cast<size_t>(std::min(kColumnBlock, form.inner - column)));
+                  }
+                });
   };
 }
 
@@ -315,7 +326,9 @@ double ReadElement(Bf16 x) { return FloatFromBf16(x.bits); }
 double ReadElement(double x) { return x; }
 int64_t ReadElement(int32_t x) { return x; }
 void Write(double value, double& to) { to = value; }
-void Write(int64_t value, int32_t& to) { to = static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value))); }
+void Write(int64_t value, int32_t& to) {
+  to = static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value)));
+}
 
 // What a maximum of nothing is.
 template <typename Accumulator>
@@ -349,7 +362,8 @@ BoundKernel BindAny(const KernelArgs& args, Reduction kind, const std::vector<Gr
             if (value != value) break;
           }
         }
-        if (kind == Reduction::kMean) total = static_cast<Accumulator>(static_cast<double>(total) / static_cast<double>(count));
+        if (kind == Reduction::kMean)
+          total = static_cast<Accumulator>(static_cast<double>(total) / static_cast<double>(count));
         Write(total, y[i]);
       }
     });
@@ -368,13 +382,17 @@ StatusOr<BoundKernel> Bind(const KernelArgs& args, Reduction kind, std::string_v
   const std::vector<Group> groups = MergedGroups(type.shape, args.attributes.Ints("axes"));
   if (args.result().type.dtype == type.dtype) {
     switch (type.dtype) {
-      case DType::kF32: return BindVector<float>(args, kind, groups);
-      case DType::kBF16: return BindVector<Bf16>(args, kind, groups);
-      case DType::kF64: return BindAny<double>(args, kind, groups);
+      case DType::kF32:
+        return BindVector<float>(args, kind, groups);
+      case DType::kBF16:
+        return BindVector<Bf16>(args, kind, groups);
+      case DType::kF64:
+        return BindAny<double>(args, kind, groups);
       case DType::kI32:
         if (kind != Reduction::kMean) return BindAny<int32_t>(args, kind, groups);
         break;
-      default: break;
+      default:
+        break;
     }
   }
   return Unsupported(name, args, kind == Reduction::kMean ? "f32, bf16 or f64" : "f32, bf16, f64 or i32");

@@ -1,8 +1,8 @@
-// Vector building blocks of the kernels, once per instruction set: loads and stores that read bf16 as f32, mapped rows, and the
-// functions that activations need. Include it after hwy/foreach_target.h; everything is in HWY_NAMESPACE.
+// Vector building blocks of the kernels, once per instruction set: loads and stores that read bf16 as f32, mapped rows,
+// and the functions that activations need. Include it after hwy/foreach_target.h; everything is in HWY_NAMESPACE.
 //
-// A row's end is computed on a padded vector by the same instructions as its middle, so that an element's bits do not depend on
-// where it stands in a row or chunk.
+// A row's end is computed on a padded vector by the same instructions as its middle, so that an element's bits do not
+// depend on where it stands in a row or chunk.
 #if defined(GPTC_RUNTIME_CPU_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef GPTC_RUNTIME_CPU_SIMD_INL_H_
 #undef GPTC_RUNTIME_CPU_SIMD_INL_H_
@@ -32,7 +32,8 @@ HWY_INLINE void StoreFloats(VF v, float* p) { hn::StoreU(v, DF(), p); }
 HWY_INLINE VF LoadFloats(const Bf16* p) {
   const hn::Rebind<uint16_t, DF> du16;
   const hn::Rebind<uint32_t, DF> du32;
-  return hn::BitCast(DF(), hn::ShiftLeft<16>(hn::PromoteTo(du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)))));
+  return hn::BitCast(DF(),
+                     hn::ShiftLeft<16>(hn::PromoteTo(du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)))));
 }
 // Rounds to nearest even; a NaN stays one. Bf16FromFloat's bits.
 HWY_INLINE void StoreFloats(VF v, Bf16* p) {
@@ -126,11 +127,11 @@ HWY_INLINE VF SigmoidOf(VF x) {
   return hn::Div(one, hn::Add(one, ExpOf(hn::Neg(x))));
 }
 
-// erf(t) and erfc(t) for t >= 0 (NaN gives NaN). Both approximations are fits of our own, by interpolation at Chebyshev nodes in
-// 40-digit arithmetic:
+// erf(t) and erfc(t) for t >= 0 (NaN gives NaN). Both approximations are fits of our own, by interpolation at Chebyshev
+// nodes in 40-digit arithmetic:
 //   t < 1:   erf t = t + t·p(t²), p of degree 7: relative error < 1e-7
-//   t >= 1:  erfc t = exp(-t·q(t)), q of degree 9 fitted on [0.95, 6]: error of erf < 1e-7; of erfc, relative, 2e-6 up to 3 and 1e-5 up to 6;
-//   t > 6:   erfc t, below 3e-17, is 0
+//   t >= 1:  erfc t = exp(-t·q(t)), q of degree 9 fitted on [0.95, 6]: error of erf < 1e-7; of erfc, relative, 2e-6 up
+//   to 3 and 1e-5 up to 6; t > 6:   erfc t, below 3e-17, is 0
 struct ErfPair {
   VF erf, erfc;
 };

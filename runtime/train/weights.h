@@ -11,14 +11,15 @@
 
 namespace gptc {
 
-// Fills every parameter of the plan from a file of Hugging Face names (with or without the prefix "transformer."), converting to
-// the parameter's type and transposing where its name abroad says so. Padded rows become 0. A tied name is read only where the
-// parameter's own name is missing; buffers that are no weights (attn.bias, attn.masked_bias) are skipped. InvalidArgument, naming
-// `where`, the tensors and both shapes: a parameter that is missing, one of another shape, a tensor that the model has no place for.
+// Fills every parameter of the plan from a file of Hugging Face names (with or without the prefix "transformer."),
+// converting to the parameter's type and transposing where its name abroad says so. Padded rows become 0. A tied name
+// is read only where the parameter's own name is missing; buffers that are no weights (attn.bias, attn.masked_bias) are
+// skipped. InvalidArgument, naming `where`, the tensors and both shapes: a parameter that is missing, one of another
+// shape, a tensor that the model has no place for.
 Status LoadWeights(const Safetensors& tensors, const std::string& where, Executor& executor);
 
-// All parameters under their Hugging Face names, without padding, in `type`. Views of the executor's memory where no conversion
-// is needed, so write them before it runs again.
+// All parameters under their Hugging Face names, without padding, in `type`. Views of the executor's memory where no
+// conversion is needed, so write them before it runs again.
 std::vector<TensorToWrite> WeightsToWrite(const Executor& executor, ElementType type = ElementType::kF32);
 
 // config.json that belongs to the weights: GPT2LMHeadModel's for gpt2, the plan's configuration for other models.

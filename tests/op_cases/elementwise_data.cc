@@ -24,7 +24,12 @@ std::vector<OpCase> ElementwiseDataCases() {
   cases.push_back({"all broadcast", Op::kSelect, {Bool({4, 1, 1}), F32({3, 1}), F32({2})}});
   cases.push_back({"large", Op::kSelect, {Bool({70, 301}), F32({70, 301}), F32({301})}});
   cases.push_back({"scalars", Op::kSelect, {Bool({}), F32({}), F32({})}});
-  cases.push_back({"NaN in what is not chosen", Op::kSelect, {Bool({40, 50}), F32({40, 50}, Fill::kSpecial), F32({})}, {}, 0, false});
+  cases.push_back({"NaN in what is not chosen",
+                   Op::kSelect,
+                   {Bool({40, 50}), F32({40, 50}, Fill::kSpecial), F32({})},
+                   {},
+                   0,
+                   false});
   cases.push_back({"bf16", Op::kSelect, {Bool({70, 31}), BF16({70, 31}), BF16({70, 31})}});
   cases.push_back({"i32", Op::kSelect, {Bool({70, 31}), I32({70, 31}), I32({31})}, {}, 0});
   cases.push_back({"f64", Op::kSelect, {Bool({5}), F64({5}), F64({5})}});
@@ -38,16 +43,24 @@ std::vector<OpCase> ElementwiseDataCases() {
       cases.push_back({Cat(NameOf(source), " to ", NameOf(target)), Op::kCast, {x}, {{"to", target}}, 0, false});
       if (!IsFloat(source)) continue;
       x.fill = Fill::kSpecial;
-      cases.push_back({Cat("special values of ", NameOf(source), " to ", NameOf(target)), Op::kCast, {x}, {{"to", target}}, 0, false});
+      cases.push_back({Cat("special values of ", NameOf(source), " to ", NameOf(target)),
+                       Op::kCast,
+                       {x},
+                       {{"to", target}},
+                       0,
+                       false});
       x.fill = Fill::kLarge;
-      cases.push_back({Cat("large ", NameOf(source), " to ", NameOf(target)), Op::kCast, {x}, {{"to", target}}, 0, false});
+      cases.push_back(
+          {Cat("large ", NameOf(source), " to ", NameOf(target)), Op::kCast, {x}, {{"to", target}}, 0, false});
     }
   }
   cases.push_back({"small f64 to f64", Op::kCast, {F64({7})}, {{"to", DType::kF64}}});
 
-  for (const DType type : {DType::kF64, DType::kF32, DType::kBF16, DType::kF16, DType::kI32, DType::kU16, DType::kBool}) {
+  for (const DType type :
+       {DType::kF64, DType::kF32, DType::kBF16, DType::kF16, DType::kI32, DType::kU16, DType::kBool}) {
     for (const Shape& shape : {Shape{}, Shape{3, 4001}}) {
-      cases.push_back({Cat(TypeText({type, shape})), Op::kConstant, {}, {{"value", 1.0}, {"type", type}, {"shape", shape}}, 0});
+      cases.push_back(
+          {Cat(TypeText({type, shape})), Op::kConstant, {}, {{"value", 1.0}, {"type", type}, {"shape", shape}}, 0});
     }
   }
   cases.push_back({"a fraction", Op::kConstant, {}, {{"value", 0.1}, {"type", DType::kBF16}, {"shape", Shape{5}}}, 0});

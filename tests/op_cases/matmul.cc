@@ -10,10 +10,10 @@ std::vector<OpCase> MatMulCases() {
     Shape a_batch, b_batch;
     int64_t m, k, n;
   };
-  const std::vector<Sizes> all = {{{}, {}, 1, 1, 1},        {{}, {}, 3, 4, 5},    {{}, {}, 1, 64, 96},  {{}, {}, 33, 65, 17},
-                                  {{}, {}, 40, 1031, 19},   {{2}, {2}, 3, 2, 4},  {{2}, {}, 3, 2, 4},   {{}, {2}, 3, 2, 4},
-                                  {{2, 1}, {3}, 2, 3, 2},   {{2, 3}, {2, 3}, 17, 8, 17},               {{2, 4}, {1, 4}, 9, 16, 33},
-                                  {{1}, {5}, 2, 3, 4}};
+  const std::vector<Sizes> all = {{{}, {}, 1, 1, 1},           {{}, {}, 3, 4, 5},           {{}, {}, 1, 64, 96},
+                                  {{}, {}, 33, 65, 17},        {{}, {}, 40, 1031, 19},      {{2}, {2}, 3, 2, 4},
+                                  {{2}, {}, 3, 2, 4},          {{}, {2}, 3, 2, 4},          {{2, 1}, {3}, 2, 3, 2},
+                                  {{2, 3}, {2, 3}, 17, 8, 17}, {{2, 4}, {1, 4}, 9, 16, 33}, {{1}, {5}, 2, 3, 4}};
   for (const Sizes& s : all) {
     for (int transposes = 0; transposes < 4; ++transposes) {
       const bool transpose_a = (transposes & 1) != 0, transpose_b = (transposes & 2) != 0;
@@ -21,7 +21,8 @@ std::vector<OpCase> MatMulCases() {
       a.insert(a.end(), {transpose_a ? s.k : s.m, transpose_a ? s.m : s.k});
       b.insert(b.end(), {transpose_b ? s.n : s.k, transpose_b ? s.k : s.n});
       const Attributes attributes = {{"transpose_a", transpose_a}, {"transpose_b", transpose_b}};
-      const std::string label = Cat(ShapeText(a), transpose_a ? " transposed" : "", " by ", ShapeText(b), transpose_b ? " transposed" : "");
+      const std::string label =
+          Cat(ShapeText(a), transpose_a ? " transposed" : "", " by ", ShapeText(b), transpose_b ? " transposed" : "");
       const double amplitude = std::sqrt(static_cast<double>(s.k));
       cases.push_back({label, Op::kMatMul, {F32(a), F32(b)}, attributes, amplitude});
       cases.push_back({label + " bf16", Op::kMatMul, {BF16(a), BF16(b)}, attributes, amplitude});
@@ -34,15 +35,18 @@ std::vector<OpCase> MatMulCases() {
       }
     }
   }
-  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1}, {3, 4, 5}, {1, 33, 65}, {4, 64, 96}, {17, 100, 31}, {2, 768, 770}, {65, 130, 1031}};
+  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1},     {3, 4, 5},     {1, 33, 65},    {4, 64, 96},
+                                                       {17, 100, 31}, {2, 768, 770}, {65, 130, 1031}};
   for (const auto& [rows, in, out] : linears) {
     const std::string label = Cat(rows, " rows, ", in, " to ", out);
     const double amplitude = std::sqrt(static_cast<double>(in));
     cases.push_back({label, Op::kLinear, {F32({rows, in}), F32({in, out})}, {}, amplitude});
     cases.push_back({label + " with bias", Op::kLinear, {F32({rows, in}), F32({in, out}), F32({out})}, {}, amplitude});
     cases.push_back({label + " bf16", Op::kLinear, {BF16({rows, in}), BF16({in, out})}, {}, amplitude});
-    cases.push_back({label + " bf16 with bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), BF16({out})}, {}, amplitude});
-    cases.push_back({label + " bf16 with f32 bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), F32({out})}, {}, amplitude});
+    cases.push_back(
+        {label + " bf16 with bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), BF16({out})}, {}, amplitude});
+    cases.push_back(
+        {label + " bf16 with f32 bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), F32({out})}, {}, amplitude});
   }
   cases.push_back({"three axes", Op::kLinear, {F32({2, 3, 4}), F32({4, 5}), F32({5})}, {}, 2});
   cases.push_back({"one axis", Op::kLinear, {F32({4}), F32({4, 5}), F32({5})}, {}, 2});

@@ -7,7 +7,8 @@ namespace gptc {
 std::vector<OpCase> NormCases() {
   std::vector<OpCase> cases;
   const Attributes epsilon = {{"epsilon", 1e-5}};
-  for (const Shape& shape : {Shape{1, 2}, Shape{2, 3, 4}, Shape{7, 33}, Shape{1, 768}, Shape{70, 768}, Shape{3, 1031}, Shape{700, 5}}) {
+  for (const Shape& shape :
+       {Shape{1, 2}, Shape{2, 3, 4}, Shape{7, 33}, Shape{1, 768}, Shape{70, 768}, Shape{3, 1031}, Shape{700, 5}}) {
     const Shape row = {shape.back()}, rows(shape.begin(), shape.end() - 1);
     const std::string label = ShapeText(shape);
     cases.push_back({label, Op::kLayerNorm, {F32(shape), F32(row), F32(row)}, epsilon});
@@ -18,25 +19,41 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label + " bf16", Op::kRmsNorm, {BF16(shape), BF16(row)}, epsilon});
 
     const double amplitude = 3 * std::sqrt(static_cast<double>(ElementCount(rows)));
-    cases.push_back({label, Op::kLayerNormBackward, {F32(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive)}, {}, amplitude});
+    cases.push_back({label,
+                     Op::kLayerNormBackward,
+                     {F32(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
+    cases.push_back({label + " bf16",
+                     Op::kLayerNormBackward,
+                     {BF16(shape), BF16(shape), BF16(row), F32(rows), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
+    cases.push_back({label + " bf16 dy",
+                     Op::kLayerNormBackward,
+                     {BF16(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
     cases.push_back(
-        {label + " bf16", Op::kLayerNormBackward, {BF16(shape), BF16(shape), BF16(row), F32(rows), F32(rows, Fill::kPositive)}, {}, amplitude});
-    cases.push_back(
-        {label + " bf16 dy", Op::kLayerNormBackward, {BF16(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive)}, {}, amplitude});
-    cases.push_back({label, Op::kRmsNormBackward, {F32(shape), F32(shape), F32(row), F32(rows, Fill::kPositive)}, {}, amplitude});
-    cases.push_back(
-        {label + " bf16", Op::kRmsNormBackward, {BF16(shape), BF16(shape), BF16(row), F32(rows, Fill::kPositive)}, {}, amplitude});
+        {label, Op::kRmsNormBackward, {F32(shape), F32(shape), F32(row), F32(rows, Fill::kPositive)}, {}, amplitude});
+    cases.push_back({label + " bf16",
+                     Op::kRmsNormBackward,
+                     {BF16(shape), BF16(shape), BF16(row), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
   }
   // The variance is small beside the mean: a sum of squares less the square of the sum would lose it.
   const auto far_from_zero = [](std::vector<HostTensor>& inputs) {
     for (double& x : inputs[0].data) x += 1000;
   };
-  cases.push_back({"a large mean", Op::kLayerNorm, {F32({5, 300}), F32({300}), F32({300})}, epsilon, 1000, false, far_from_zero});
+  cases.push_back(
+      {"a large mean", Op::kLayerNorm, {F32({5, 300}), F32({300}), F32({300})}, epsilon, 1000, false, far_from_zero});
   cases.push_back({"large values", Op::kRmsNorm, {F32({5, 300}), F32({300})}, epsilon, 1, false, far_from_zero});
   const auto constant_rows = [](std::vector<HostTensor>& inputs) {
     for (double& x : inputs[0].data) x = 3;
   };
-  cases.push_back({"constant rows", Op::kLayerNorm, {F32({5, 64}), F32({64}), F32({64})}, epsilon, 1, false, constant_rows});
+  cases.push_back(
+      {"constant rows", Op::kLayerNorm, {F32({5, 64}), F32({64}), F32({64})}, epsilon, 1, false, constant_rows});
   return cases;
 }
 

@@ -10,7 +10,9 @@ namespace gptc {
 namespace {
 
 double Element(const CaseInput& input, int64_t i, std::mt19937& random) {
-  const auto uniform = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(random); };
+  const auto uniform = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
   const auto integer = [&](int64_t low, int64_t high) {
     return static_cast<double>(std::uniform_int_distribution<int64_t>(low, high)(random));
   };
@@ -32,7 +34,8 @@ double Element(const CaseInput& input, int64_t i, std::mt19937& random) {
       return uniform(-85, 85);
     case Fill::kSpecial: {
       constexpr double kInfinity = std::numeric_limits<double>::infinity();
-      constexpr double kSpecials[] = {0.0, -0.0, kInfinity, -kInfinity, std::numeric_limits<double>::quiet_NaN(), 1e-37, -1e-37, 3e38, -3e38};
+      constexpr double kSpecials[] = {0.0,   -0.0,   kInfinity, -kInfinity, std::numeric_limits<double>::quiet_NaN(),
+                                      1e-37, -1e-37, 3e38,      -3e38};
       const double other = std::normal_distribution<double>()(random);
       return random() % 2 == 0 ? kSpecials[random() % std::size(kSpecials)] : other;
     }
@@ -47,9 +50,17 @@ double Element(const CaseInput& input, int64_t i, std::mt19937& random) {
     case Fill::kScalars:
       break;
   }
-  constexpr double kValues[kScalarCount] = {
-      /*kLearningRate*/ 1e-3, /*kBeta1*/ 0.9,         /*kBeta2*/ 0.95,   /*kEpsilon*/ 1e-8,     /*kWeightDecay*/ 0.1, /*kClip*/ 1,
-      /*kStep*/ 3,            /*kInverseTokens*/ 0.02, /*kLossScale*/ 1, /*kSeed*/ 123456789012, /*kFirstSequence*/ 5};
+  constexpr double kValues[kScalarCount] = {/*kLearningRate*/ 1e-3,
+                                            /*kBeta1*/ 0.9,
+                                            /*kBeta2*/ 0.95,
+                                            /*kEpsilon*/ 1e-8,
+                                            /*kWeightDecay*/ 0.1,
+                                            /*kClip*/ 1,
+                                            /*kStep*/ 3,
+                                            /*kInverseTokens*/ 0.02,
+                                            /*kLossScale*/ 1,
+                                            /*kSeed*/ 123456789012,
+                                            /*kFirstSequence*/ 5};
   return kValues[i];
 }
 
@@ -60,8 +71,9 @@ CaseInput ScalarsInput() { return F64({kScalarCount}, Fill::kScalars); }
 std::span<const OpCase> AllOpCases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (auto* family : {ElementwiseCases, ElementwiseDataCases, ActivationCases, MovementCases, ReductionCases, MatMulCases, NormCases,
-                         AttentionCases, EmbeddingCases, DropoutCases, LossCases, OptimizerCases}) {
+    for (auto* family :
+         {ElementwiseCases, ElementwiseDataCases, ActivationCases, MovementCases, ReductionCases, MatMulCases,
+          NormCases, AttentionCases, EmbeddingCases, DropoutCases, LossCases, OptimizerCases}) {
       for (OpCase& op_case : family()) all.push_back(std::move(op_case));
     }
     return all;

@@ -1,10 +1,10 @@
-// One table of op cases: what an op is tried on. One row serves the shape rules, the kernels of every device against the reference
-// evaluator, gradients against finite differences, and the benchmarks (op_cases_test.cc has the modes).
+// One table of op cases: what an op is tried on. One row serves the shape rules, the kernels of every device against
+// the reference evaluator, gradients against finite differences, and the benchmarks (op_cases_test.cc has the modes).
 //
 //   {"odd width", Op::kLayerNorm, {F32({7, 33}), F32({33}), F32({33})}, {{"epsilon", 1e-5}}}
 //
-// A family's cases stand in the file of its name. Every op of ops.def has at least one, every differentiable op one that is small
-// enough for finite differences.
+// A family's cases stand in the file of its name. Every op of ops.def has at least one, every differentiable op one
+// that is small enough for finite differences.
 #ifndef GPTC_TESTS_OP_CASES_OP_CASES_H_
 #define GPTC_TESTS_OP_CASES_OP_CASES_H_
 
@@ -57,8 +57,8 @@ struct OpCase {
   std::vector<CaseInput> inputs;
   Attributes attributes = {};  // defaults may be left out
 
-  // The size of what a result is the small difference or the long sum of: an absolute error of this times the f32 (or f64) tolerance
-  // is allowed besides the relative one. √n for a sum of n numbers of size 1.
+  // The size of what a result is the small difference or the long sum of: an absolute error of this times the f32 (or
+  // f64) tolerance is allowed besides the relative one. √n for a sum of n numbers of size 1.
   double amplitude = 1;
   // Whether the op has a derivative at such inputs: no ties, infinities or kinks.
   bool differentiable = true;

@@ -1,5 +1,5 @@
-// Every op case (op_cases.h) in three modes: shape rules; CPU kernels against the reference evaluator; gradients against finite
-// differences.
+// Every op case (op_cases.h) in three modes: shape rules; CPU kernels against the reference evaluator; gradients
+// against finite differences.
 #include "tests/op_cases/op_cases.h"
 
 #include <gtest/gtest.h>
@@ -23,15 +23,20 @@
 namespace gptc {
 namespace {
 
-// What a kernel may be off by, in parts of the result's size: for f32 a few units in the last place (transcendentals take up to 4),
-// for the 16-bit types one unit, as the neighbour may be the nearer one of a value computed in f32.
+// What a kernel may be off by, in parts of the result's size: for f32 a few units in the last place (transcendentals
+// take up to 4), for the 16-bit types one unit, as the neighbour may be the nearer one of a value computed in f32.
 double RelativeTolerance(DType dtype) {
   switch (dtype) {
-    case DType::kF64: return 1e-12;
-    case DType::kF32: return 2e-6;
-    case DType::kBF16: return 0x1.01p-7;
-    case DType::kF16: return 0x1.01p-10;
-    default: return 0;
+    case DType::kF64:
+      return 1e-12;
+    case DType::kF32:
+      return 2e-6;
+    case DType::kBF16:
+      return 0x1.01p-7;
+    case DType::kF16:
+      return 0x1.01p-10;
+    default:
+      return 0;
   }
 }
 // The part that is relative to the case's amplitude: the arithmetic's, which is f32 for the 16-bit types.
@@ -44,7 +49,8 @@ constexpr unsigned char kGuardByte = 0xa5;
 // Aligned memory between guards that must stay as they are.
 class Buffer {
  public:
-  explicit Buffer(size_t bytes) : bytes_(bytes), memory_(static_cast<unsigned char*>(::operator new(bytes + 2 * kGuard, std::align_val_t(64)))) {
+  explicit Buffer(size_t bytes)
+      : bytes_(bytes), memory_(static_cast<unsigned char*>(::operator new(bytes + 2 * kGuard, std::align_val_t(64)))) {
     std::memset(memory_, kGuardByte, bytes + 2 * kGuard);
     std::memset(data(), kPoison, bytes);
   }
@@ -70,13 +76,27 @@ void Write(const HostTensor& tensor, void* to) {
   for (size_t i = 0; i < tensor.data.size(); ++i) {
     const double value = tensor.data[i];
     switch (tensor.type.dtype) {
-      case DType::kF64: static_cast<double*>(to)[i] = value; break;
-      case DType::kF32: static_cast<float*>(to)[i] = static_cast<float>(value); break;
-      case DType::kBF16: static_cast<uint16_t*>(to)[i] = Bf16FromFloat(static_cast<float>(value)); break;
-      case DType::kF16: static_cast<uint16_t*>(to)[i] = F16FromFloat(static_cast<float>(value)); break;
-      case DType::kI32: static_cast<int32_t*>(to)[i] = static_cast<int32_t>(value); break;
-      case DType::kU16: static_cast<uint16_t*>(to)[i] = static_cast<uint16_t>(value); break;
-      case DType::kBool: static_cast<uint8_t*>(to)[i] = value != 0; break;
+      case DType::kF64:
+        static_cast<double*>(to)[i] = value;
+        break;
+      case DType::kF32:
+        static_cast<float*>(to)[i] = static_cast<float>(value);
+        break;
+      case DType::kBF16:
+        static_cast<uint16_t*>(to)[i] = Bf16FromFloat(static_cast<float>(value));
+        break;
+      case DType::kF16:
+        static_cast<uint16_t*>(to)[i] = F16FromFloat(static_cast<float>(value));
+        break;
+      case DType::kI32:
+        static_cast<int32_t*>(to)[i] = static_cast<int32_t>(value);
+        break;
+      case DType::kU16:
+        static_cast<uint16_t*>(to)[i] = static_cast<uint16_t>(value);
+        break;
+      case DType::kBool:
+        static_cast<uint8_t*>(to)[i] = value != 0;
+        break;
     }
   }
 }
@@ -85,13 +105,27 @@ HostTensor Read(const Type& type, const void* from) {
   HostTensor tensor(type);
   for (size_t i = 0; i < tensor.data.size(); ++i) {
     switch (type.dtype) {
-      case DType::kF64: tensor.data[i] = static_cast<const double*>(from)[i]; break;
-      case DType::kF32: tensor.data[i] = static_cast<const float*>(from)[i]; break;
-      case DType::kBF16: tensor.data[i] = FloatFromBf16(static_cast<const uint16_t*>(from)[i]); break;
-      case DType::kF16: tensor.data[i] = FloatFromF16(static_cast<const uint16_t*>(from)[i]); break;
-      case DType::kI32: tensor.data[i] = static_cast<const int32_t*>(from)[i]; break;
-      case DType::kU16: tensor.data[i] = static_cast<const uint16_t*>(from)[i]; break;
-      case DType::kBool: tensor.data[i] = static_cast<const uint8_t*>(from)[i]; break;
+      case DType::kF64:
+        tensor.data[i] = static_cast<const double*>(from)[i];
+        break;
+      case DType::kF32:
+        tensor.data[i] = static_cast<const float*>(from)[i];
+        break;
+      case DType::kBF16:
+        tensor.data[i] = FloatFromBf16(static_cast<const uint16_t*>(from)[i]);
+        break;
+      case DType::kF16:
+        tensor.data[i] = FloatFromF16(static_cast<const uint16_t*>(from)[i]);
+        break;
+      case DType::kI32:
+        tensor.data[i] = static_cast<const int32_t*>(from)[i];
+        break;
+      case DType::kU16:
+        tensor.data[i] = static_cast<const uint16_t*>(from)[i];
+        break;
+      case DType::kBool:
+        tensor.data[i] = static_cast<const uint8_t*>(from)[i];
+        break;
     }
   }
   return tensor;
@@ -112,8 +146,8 @@ void UseInstructions(int64_t target) {
 }
 
 // Binds and runs a CPU kernel on freshly poisoned memory.
-StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& inputs, const std::vector<Type>& types, const Attributes& attributes,
-                         const Arrangement& arrangement) {
+StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& inputs, const std::vector<Type>& types,
+                         const Attributes& attributes, const Arrangement& arrangement) {
   std::vector<std::unique_ptr<Buffer>> buffers;
   std::vector<TensorView> operands, results;
   for (const HostTensor& input : inputs) {
@@ -145,7 +179,9 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
     if (!buffer->GuardsHold()) return Failure("wrote outside of its results");
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (std::find(arrangement.shares.begin(), arrangement.shares.end(), static_cast<int>(i)) != arrangement.shares.end()) continue;
+    if (std::find(arrangement.shares.begin(), arrangement.shares.end(), static_cast<int>(i)) !=
+        arrangement.shares.end())
+      continue;
     Buffer original(static_cast<size_t>(ByteCount(inputs[i].type)));
     Write(inputs[i], original.data());
     if (original.Contents() != buffers[i]->Contents()) return Failure("changed its input ", i);
@@ -158,8 +194,10 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
   return bits;
 }
 
-// The arrangements in which results lie over operands: each permitted pair alone, and every result over its first choice.
-std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs, const std::vector<Type>& results) {
+// The arrangements in which results lie over operands: each permitted pair alone, and every result over its first
+// choice.
+std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs,
+                                       const std::vector<Type>& results) {
   std::vector<std::vector<int>> sharings;
   std::vector<int> all(results.size(), -1);
   for (size_t r = 0; r < results.size() && r < info.results.size(); ++r) {
@@ -171,7 +209,8 @@ std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Typ
       if (all[r] < 0 && std::find(all.begin(), all.end(), input) == all.end()) all[r] = input;
     }
   }
-  if (results.size() > 1 && std::count(all.begin(), all.end(), -1) < static_cast<int>(results.size()) - 1) sharings.push_back(all);
+  if (results.size() > 1 && std::count(all.begin(), all.end(), -1) < static_cast<int>(results.size()) - 1)
+    sharings.push_back(all);
   return sharings;
 }
 
@@ -185,10 +224,12 @@ void ExpectClose(const OpCase& op_case, const std::vector<HostTensor>& wanted, c
       const double tolerance = RelativeTolerance(dtype) * std::abs(y) + AmplitudeTolerance(dtype) * op_case.amplitude;
       // Numbers too small for the type's full precision may come out as 0.
       const double least = dtype == DType::kF64 ? 1e-300 : 1.2e-38;
-      const bool same = x == y || (std::isnan(x) && std::isnan(y)) || (std::isfinite(y) && std::abs(x - y) <= tolerance + least);
+      const bool same =
+          x == y || (std::isnan(x) && std::isnan(y)) || (std::isfinite(y) && std::abs(x - y) <= tolerance + least);
       if (same) continue;
       ++failures;
-      ADD_FAILURE() << "result " << r << ", element " << i << ": " << x << ", the reference gives " << y << " (tolerance " << tolerance << ")";
+      ADD_FAILURE() << "result " << r << ", element " << i << ": " << x << ", the reference gives " << y
+                    << " (tolerance " << tolerance << ")";
     }
   }
 }
@@ -267,7 +308,8 @@ TEST_P(CpuKernels, AgreeWithTheReference) {
     for (const std::vector<int>& shares : Sharings(info, InputTypes(op_case()), *types)) {
       const auto shared = RunKernel(op_case(), inputs, *types, *attributes, {.threads = 1, .shares = shares});
       ASSERT_TRUE(shared.ok()) << shared.status();
-      EXPECT_EQ(*shared == *alone, true) << "other bits where results lie over the operands [" << Join(shares, ", ") << "]";
+      EXPECT_EQ(*shared == *alone, true) << "other bits where results lie over the operands [" << Join(shares, ", ")
+                                         << "]";
     }
     for (const int64_t target : {HWY_AVX2, HWY_STATIC_TARGET}) {
       if (target == HWY_AVX2 && (hwy::SupportedTargets() & HWY_AVX2) == 0) continue;
@@ -289,7 +331,8 @@ bool HasGradientMode(const OpCase& op_case) {
   for (const CaseInput& input : op_case.inputs) {
     count += ElementCount(input.type.shape);
     floats = floats || IsFloat(input.type.dtype);
-    if (ElementCount(input.type.shape) == 0 || input.type.dtype == DType::kBF16) return false;  // bf16 cases repeat f32 ones
+    if (ElementCount(input.type.shape) == 0 || input.type.dtype == DType::kBF16)
+      return false;  // bf16 cases repeat f32 ones
   }
   return InfoOf(op_case.op).gradient == Gradient::kVjp && op_case.differentiable && floats && count <= 100;
 }
@@ -355,11 +398,13 @@ TEST(CpuKernelTable, RefusesTypesThatAKernelDoesNotHave) {
   Buffer memory(64);
   const Attributes none;
   const Type f16 = {DType::kF16, {3}};
-  const std::vector<TensorView> operands = {{f16, memory.data()}, {f16, memory.data()}}, results = {{f16, memory.data()}};
+  const std::vector<TensorView> operands = {{f16, memory.data()}, {f16, memory.data()}},
+                                results = {{f16, memory.data()}};
   const auto bound = CpuKernel("add")({operands, results, none, scratch});
   ASSERT_FALSE(bound.ok());
   EXPECT_EQ(bound.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_EQ(Message(bound.status()), "add: no CPU kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32");
+  EXPECT_EQ(Message(bound.status()),
+            "add: no CPU kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32");
   EXPECT_EQ(CpuKernel("no such op"), nullptr);
 }
 

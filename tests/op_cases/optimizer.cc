@@ -15,14 +15,16 @@ std::vector<OpCase> OptimizerCases() {
   cases.push_back({"an empty gradient", Op::kGlobalNorm, {F32({0, 3}), F32({2})}, {}, 0});
   cases.push_back({"infinities and NaN", Op::kGlobalNorm, {F32({100}, Fill::kSpecial)}, {}, 0});
 
-  const auto adamw = [&](const std::string& label, const Shape& shape, bool decay, std::function<void(std::vector<HostTensor>&)> prepare = nullptr) {
-    cases.push_back({label,
-                     Op::kAdamW,
-                     {F32(shape), F32(shape), F32(shape), F32(shape, Fill::kPositive), F32({}, Fill::kPositive), ScalarsInput()},
-                     {{"decay", decay}},
-                     1e-3,
-                     false,
-                     std::move(prepare)});
+  const auto adamw = [&](const std::string& label, const Shape& shape, bool decay,
+                         std::function<void(std::vector<HostTensor>&)> prepare = nullptr) {
+    cases.push_back(
+        {label,
+         Op::kAdamW,
+         {F32(shape), F32(shape), F32(shape), F32(shape, Fill::kPositive), F32({}, Fill::kPositive), ScalarsInput()},
+         {{"decay", decay}},
+         1e-3,
+         false,
+         std::move(prepare)});
   };
   for (const bool decay : {false, true}) {
     const std::string suffix = decay ? ", decay" : "";

@@ -11,12 +11,31 @@ std::vector<OpCase> ReductionCases() {
     Shape shape;
     Ints axes;
   };
-  const std::vector<Where> places = {
-      {{}, {}},           {{1}, {0}},         {{7}, {0}},           {{3, 5}, {}},           {{3, 5}, {0}},         {{3, 5}, {1}},
-      {{3, 5}, {0, 1}},   {{2, 3, 4}, {1}},   {{2, 3, 4}, {0, 2}},  {{2, 3, 4}, {0, 1}},    {{2, 3, 4}, {1, 2}},   {{2, 1, 4}, {1}},
-      {{3, 2, 1, 5}, {0, 2, 3}},              {{7, 1031}, {1}},     {{1031, 7}, {0}},       {{517, 800}, {0}},     {{3, 100, 130}, {1}},
-      {{3, 90001}, {1}},  {{200001}, {0}},    {{2, 3, 5001}, {0, 1}},                       {{4, 33, 3, 40}, {0, 2}},
-      {{90, 5, 2100}, {1}},                   {{1, 1000}, {1}},     {{1000, 1}, {1}},       {{9000, 3}, {1}}};
+  const std::vector<Where> places = {{{}, {}},
+                                     {{1}, {0}},
+                                     {{7}, {0}},
+                                     {{3, 5}, {}},
+                                     {{3, 5}, {0}},
+                                     {{3, 5}, {1}},
+                                     {{3, 5}, {0, 1}},
+                                     {{2, 3, 4}, {1}},
+                                     {{2, 3, 4}, {0, 2}},
+                                     {{2, 3, 4}, {0, 1}},
+                                     {{2, 3, 4}, {1, 2}},
+                                     {{2, 1, 4}, {1}},
+                                     {{3, 2, 1, 5}, {0, 2, 3}},
+                                     {{7, 1031}, {1}},
+                                     {{1031, 7}, {0}},
+                                     {{517, 800}, {0}},
+                                     {{3, 100, 130}, {1}},
+                                     {{3, 90001}, {1}},
+                                     {{200001}, {0}},
+                                     {{2, 3, 5001}, {0, 1}},
+                                     {{4, 33, 3, 40}, {0, 2}},
+                                     {{90, 5, 2100}, {1}},
+                                     {{1, 1000}, {1}},
+                                     {{1000, 1}, {1}},
+                                     {{9000, 3}, {1}}};
   // Sums in f32 overflow where the reference's do not.
   const auto without_greatest = [](std::vector<HostTensor>& inputs) {
     for (double& x : inputs[0].data) {
@@ -40,8 +59,20 @@ std::vector<OpCase> ReductionCases() {
       cases.push_back({"nothing", op, {F32({3, 0})}, {{"axes", Ints{1}}}, 0, false});
       cases.push_back({"nothing, columns", op, {F32({0, 3})}, {{"axes", Ints{0}}}, 0, false});
     }
-    cases.push_back({"rows of special values", op, {F32({300, 3}, Fill::kSpecial)}, {{"axes", Ints{1}}}, 2, false, without_greatest});
-    cases.push_back({"columns of special values", op, {F32({3, 300}, Fill::kSpecial)}, {{"axes", Ints{0}}}, 2, false, without_greatest});
+    cases.push_back({"rows of special values",
+                     op,
+                     {F32({300, 3}, Fill::kSpecial)},
+                     {{"axes", Ints{1}}},
+                     2,
+                     false,
+                     without_greatest});
+    cases.push_back({"columns of special values",
+                     op,
+                     {F32({3, 300}, Fill::kSpecial)},
+                     {{"axes", Ints{0}}},
+                     2,
+                     false,
+                     without_greatest});
     cases.push_back({"ties", op, {F32({300, 33}, Fill::kTies)}, {{"axes", Ints{1}}}, 33, false});
   }
   return cases;

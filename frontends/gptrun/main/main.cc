@@ -2,12 +2,24 @@
 #include "frontends/common/command.h"
 #include "frontends/gptrun/detokenize.h"
 #include "frontends/gptrun/doctor.h"
+#include "frontends/gptrun/eval.h"
+#include "frontends/gptrun/export.h"
+#include "frontends/gptrun/import.h"
+#include "frontends/gptrun/profile.h"
+#include "frontends/gptrun/sample.h"
 #include "frontends/gptrun/tokenize.h"
+#include "frontends/gptrun/train.h"
 
 int main(int argc, char** argv) {
   std::vector<std::unique_ptr<gptc::Subcommand>> commands;
   commands.push_back(gptc::MakeTokenizeCommand());
   commands.push_back(gptc::MakeDetokenizeCommand());
+  commands.push_back(gptc::MakeTrainCommand());
+  commands.push_back(gptc::MakeEvalCommand());
+  commands.push_back(gptc::MakeSampleCommand());
+  commands.push_back(gptc::MakeImportCommand());
+  commands.push_back(gptc::MakeExportCommand());
+  commands.push_back(gptc::MakeProfileCommand());
   commands.push_back(gptc::MakeDoctorCommand());
   return gptc::RunProgram(
       {.name = "gptrun",

@@ -1,1 +1,0 @@
-#include "ir/base/infer.h"
