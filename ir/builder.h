@@ -4,8 +4,8 @@
 //   Tensor x = g.Embedding(g.State("wte"), g.Input("tokens", DType::kI32, {B, T}));
 //   Tensor y = g.Linear(g.Gelu(x * 0.5), w, b);
 //
-// Every call remembers the source line that made it. A wrong shape does not throw or abort: the first error is kept (with the op,
-// the shapes and the line), what follows is ignored, and Finish() returns it.
+// Every call remembers the source line that made it. A wrong shape does not throw or abort: the first error is kept
+// (with the op, the shapes and the line), what follows is ignored, and Finish() returns it.
 #ifndef GPTC_IR_BUILDER_H_
 #define GPTC_IR_BUILDER_H_
 
@@ -73,10 +73,12 @@ class GraphBuilder {
 
   Module& module() { return *module_; }
   Graph& graph();
-  // Ops made from now on carry this location instead of the C++ line (autodiff: the forward op's). Unknown: back to the C++ line.
+  // Ops made from now on carry this location instead of the C++ line (autodiff: the forward op's). Unknown: back to the
+  // C++ line.
   void SetLocation(Location location) { location_ = std::move(location); }
 
-  // Declares a state of the module (shared by its graphs). An existing one of the same name is an error unless it is the same.
+  // Declares a state of the module (shared by its graphs). An existing one of the same name is an error unless it is
+  // the same.
   void Declare(gptc::State state);
   Tensor Input(std::string name, DType dtype, Shape shape);
   // Reads a declared state.
@@ -87,7 +89,8 @@ class GraphBuilder {
   Tensor Name(Tensor value, std::string_view name);
 
   // Any op. Result count and types come from its shape rule; on error invalid tensors (result_count of them) return.
-  std::vector<Tensor> Emit(Op op, std::vector<Tensor> inputs, Attributes attributes = {}, Where where = Where::current());
+  std::vector<Tensor> Emit(Op op, std::vector<Tensor> inputs, Attributes attributes = {},
+                           Where where = Where::current());
   Tensor EmitOne(Op op, std::vector<Tensor> inputs, Attributes attributes = {}, Where where = Where::current());
 
   // Elementwise; operands broadcast.
@@ -151,12 +154,13 @@ class GraphBuilder {
   Tensor CausalMask(Tensor x, Where where = Where::current());
   Tensor Softmax(Tensor x, bool causal = false, Where where = Where::current());
   Tensor CacheUpdate(Tensor cache, Tensor x, Tensor positions, Tensor slots, Where where = Where::current());
-  Tensor CachedAttention(Tensor q, Tensor k_cache, Tensor v_cache, Tensor positions, Tensor slots, int64_t heads, double scale,
-                         Where where = Where::current());
+  Tensor CachedAttention(Tensor q, Tensor k_cache, Tensor v_cache, Tensor positions, Tensor slots, int64_t heads,
+                         double scale, Where where = Where::current());
 
   Tensor Embedding(Tensor table, Tensor ids, Where where = Where::current());
-  // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name: the mask depends on it
-  // and not on where the op stands. rate = 0 returns x. Declares the state `scalars` (ir/base/scalars.h) where the module has none.
+  // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name: the mask
+  // depends on it and not on where the op stands. rate = 0 returns x. Declares the state `scalars` (ir/base/scalars.h)
+  // where the module has none.
   Tensor Dropout(Tensor x, double rate, std::string_view key, Where where = Where::current());
 
   struct Loss {

@@ -12,7 +12,8 @@ Value Graph::Add(ValueInfo info) {
 }
 
 Value Graph::AddInput(std::string input_name, Type type) {
-  Value value = Add({std::move(type), std::move(input_name), ValueInfo::Kind::kInput, static_cast<int32_t>(inputs.size())});
+  Value value =
+      Add({std::move(type), std::move(input_name), ValueInfo::Kind::kInput, static_cast<int32_t>(inputs.size())});
   inputs.push_back(value);
   return value;
 }
@@ -30,12 +31,13 @@ Value Graph::FindState(int state) const {
   return at == by_state_.end() ? Value{} : at->second;
 }
 
-OpNode& Graph::AddOp(Op op, std::vector<Value> op_inputs, Attributes attributes, std::span<const Type> result_types, Location location,
-                     std::span<const std::string> hints) {
+OpNode& Graph::AddOp(Op op, std::vector<Value> op_inputs, Attributes attributes, std::span<const Type> result_types,
+                     Location location, std::span<const std::string> hints) {
   OpNode node{op, std::move(op_inputs), {}, std::move(attributes), std::move(location)};
   for (size_t i = 0; i < result_types.size(); ++i) {
     std::string result_name = UniqueName(i < hints.size() ? std::string_view(hints[i]) : std::string_view());
-    node.results.push_back(Add({result_types[i], std::move(result_name), ValueInfo::Kind::kResult, static_cast<int32_t>(ops.size()), static_cast<int32_t>(i)}));
+    node.results.push_back(Add({result_types[i], std::move(result_name), ValueInfo::Kind::kResult,
+                                static_cast<int32_t>(ops.size()), static_cast<int32_t>(i)}));
   }
   ops.push_back(std::move(node));
   return ops.back();

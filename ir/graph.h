@@ -1,5 +1,5 @@
-// A Graph is a straight list of ops in SSA form. Values are dense integer handles into the graph's arrays; the order of the ops
-// is the order of execution. Passes build a new op list (rewriter.h); nothing here holds pointers into a graph.
+// A Graph is a straight list of ops in SSA form. Values are dense integer handles into the graph's arrays; the order of
+// the ops is the order of execution. Passes build a new op list (rewriter.h); nothing here holds pointers into a graph.
 #ifndef GPTC_IR_GRAPH_H_
 #define GPTC_IR_GRAPH_H_
 
@@ -23,7 +23,8 @@ struct Value {
   auto operator<=>(const Value&) const = default;
 };
 
-// Where an op was written: the line of the model's source that made it, or the line of the text that it was parsed from.
+// Where an op was written: the line of the model's source that made it, or the line of the text that it was parsed
+// from.
 struct Location {
   std::string file;
   int line = 0;
@@ -38,9 +39,11 @@ struct ValueInfo {
   Type type;
   std::string name;  // unique in its graph; of a state: the state's name
   Kind kind = Kind::kResult;
-  int32_t producer = -1;      // kInput: its place among the inputs; kState: index into Module::states; kResult: index into ops
-  int32_t result_index = 0;   // kResult: which result of the producer
-  // Once memory is planned: bytes into the arena, or the state in whose memory the value lies. A state's own value has neither.
+  int32_t producer =
+      -1;  // kInput: its place among the inputs; kState: index into Module::states; kResult: index into ops
+  int32_t result_index = 0;  // kResult: which result of the producer
+  // Once memory is planned: bytes into the arena, or the state in whose memory the value lies. A state's own value has
+  // neither.
   int64_t offset = -1;
   int32_t in_state = -1;
 };
@@ -85,11 +88,11 @@ class Graph {
   Value StateValue(int state, const std::string& state_name, const Type& type);
   // Null value where the graph does not read that state.
   Value FindState(int state) const;
-  // Appends an op with results of these types. Result names are `hint` made unique ("x", "x_2"), or numbers where it is empty.
-  // Does not infer or check types: GraphBuilder and the parser do.
-  // The reference is valid until the next op is added.
-  OpNode& AddOp(Op op, std::vector<Value> op_inputs, Attributes attributes, std::span<const Type> result_types, Location location,
-                std::span<const std::string> hints = {});
+  // Appends an op with results of these types. Result names are `hint` made unique ("x", "x_2"), or numbers where it is
+  // empty. Does not infer or check types: GraphBuilder and the parser do. The reference is valid until the next op is
+  // added.
+  OpNode& AddOp(Op op, std::vector<Value> op_inputs, Attributes attributes, std::span<const Type> result_types,
+                Location location, std::span<const std::string> hints = {});
 
   // A name no other value of this graph has, made from `hint`.
   std::string UniqueName(std::string_view hint);

@@ -1,5 +1,5 @@
-// A Module is a model: its configuration, dimensions, states (parameters and what training adds to them) and the graphs that
-// share them.
+// A Module is a model: its configuration, dimensions, states (parameters and what training adds to them) and the graphs
+// that share them.
 #ifndef GPTC_IR_MODULE_H_
 #define GPTC_IR_MODULE_H_
 
@@ -38,8 +38,8 @@ struct ExternalName {
   std::string format;
   std::string name;
   bool transposed = false;  // a matrix stored [out, in] there
-  int64_t part = -1;        // the part-th of equal parts along a leading axis there (llm.c keeps all layers in one tensor)
-  bool tied = false;        // another name of the same weights: read where it stands alone, never written
+  int64_t part = -1;  // the part-th of equal parts along a leading axis there (llm.c keeps all layers in one tensor)
+  bool tied = false;  // another name of the same weights: read where it stands alone, never written
   bool operator==(const ExternalName&) const = default;
 };
 
@@ -52,7 +52,7 @@ struct State {
   int64_t logical_rows = -1;  // where the first axis is padded: how many of its rows exist outside the plan
   std::string of;             // optimizer, gradient, derived: the parameter it belongs to
   std::vector<ExternalName> names;
-  int64_t offset = -1;        // bytes into the state region, once planned
+  int64_t offset = -1;  // bytes into the state region, once planned
 };
 
 struct Dimension {
@@ -78,11 +78,13 @@ struct Module {
   int FindDimension(std::string_view dimension_name) const;
   std::vector<std::string> Symbols() const;  // the dimensions' names, in order
   // The value of graph that reads states[state].
-  Value StateValue(Graph& graph, int state) const { return graph.StateValue(state, states[state].name, states[state].type); }
+  Value StateValue(Graph& graph, int state) const {
+    return graph.StateValue(state, states[state].name, states[state].type);
+  }
 };
 
-// Replaces every symbol by its dimension's size. Sizes given here go before defaults. Errors: a dimension without a size, an
-// unknown name, a size below 1 or so large that a tensor's bytes would not fit 63 bits.
+// Replaces every symbol by its dimension's size. Sizes given here go before defaults. Errors: a dimension without a
+// size, an unknown name, a size below 1 or so large that a tensor's bytes would not fit 63 bits.
 Status BindDimensions(Module& module, const std::vector<std::pair<std::string, int64_t>>& sizes);
 
 }  // namespace gptc

@@ -1,5 +1,5 @@
-// The reference evaluator: every op in plain double-precision loops, written for reading. It is the oracle for kernels, passes
-// and gradients, and shares no code with the fast kernels.
+// The reference evaluator: every op in plain double-precision loops, written for reading. It is the oracle for kernels,
+// passes and gradients, and shares no code with the fast kernels.
 //   exact:   everything in double; finite differences; passes must agree to 1e-10
 //   rounded: each op's results are rounded to their stated dtype
 #ifndef GPTC_IR_REFERENCE_H_
@@ -52,10 +52,10 @@ std::vector<HostTensor> EvaluateOp(Op op, std::span<const HostTensor* const> inp
 // States by name, read at the start and, through a graph's stores, replaced at its end.
 using StateMap = absl::flat_hash_map<std::string, HostTensor>;
 
-// Runs a graph of a bound, verified module. `inputs` are in the order of graph.inputs; the results in that of graph.outputs.
-// Errors: a state that the graph reads is missing in `states`, or an input has another type.
-StatusOr<std::vector<HostTensor>> Evaluate(const Module& module, const Graph& graph, std::span<const HostTensor> inputs, StateMap& states,
-                                           Rounding rounding = Rounding::kExact);
+// Runs a graph of a bound, verified module. `inputs` are in the order of graph.inputs; the results in that of
+// graph.outputs. Errors: a state that the graph reads is missing in `states`, or an input has another type.
+StatusOr<std::vector<HostTensor>> Evaluate(const Module& module, const Graph& graph, std::span<const HostTensor> inputs,
+                                           StateMap& states, Rounding rounding = Rounding::kExact);
 
 }  // namespace gptc
 

@@ -1,5 +1,5 @@
-// The bigram model: the next token's logits are a row of a table, looked up by the last token. The smallest model there is, and
-// the shortest example of one.
+// The bigram model: the next token's logits are a row of a table, looked up by the last token. The smallest model there
+// is, and the shortest example of one.
 #include "ir/builder.h"
 #include "models/model.h"
 
@@ -12,7 +12,8 @@ StatusOr<Module> BuildBigram(const Config& config) {
   Module module;
   module.name = "bigram";
   module.config = config;
-  module.dimensions = {{"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, context)}, {"context", context}};
+  module.dimensions = {
+      {"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, context)}, {"context", context}};
   State table;
   table.name = "table";
   table.type = {DType::kF32, {vocab, vocab}};
@@ -59,11 +60,12 @@ StatusOr<Module> BuildBigram(const Config& config) {
 }  // namespace
 
 Model BigramModel() {
-  return {"bigram",
-          "a table from each token to the next one's logits",
-          {{"vocab", int64_t{50257}, "tokens", 1, {}}, {"context", int64_t{64}, "positions of a training window", 1, {}}},
-          {},
-          &BuildBigram};
+  return {
+      "bigram",
+      "a table from each token to the next one's logits",
+      {{"vocab", int64_t{50257}, "tokens", 1, {}}, {"context", int64_t{64}, "positions of a training window", 1, {}}},
+      {},
+      &BuildBigram};
 }
 
 }  // namespace gptc

@@ -1,5 +1,5 @@
-// GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a decoder of pre-norm transformer blocks with
-// learned positions and, by default, the classifier tied to the token embedding.
+// GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a decoder of pre-norm transformer
+// blocks with learned positions and, by default, the classifier tied to the token embedding.
 #include <cmath>
 #include <string>
 
@@ -17,7 +17,8 @@ struct Gpt2Config {
 };
 
 // Dimensions of the module, as symbols until gptc binds them.
-const int64_t B = SymbolDim(0), T = SymbolDim(1), kDecodeB = SymbolDim(2), kPrefillT = SymbolDim(3), kContext = SymbolDim(4);
+const int64_t B = SymbolDim(0), T = SymbolDim(1), kDecodeB = SymbolDim(2), kPrefillT = SymbolDim(3),
+              kContext = SymbolDim(4);
 
 class Gpt2 {
  public:
@@ -37,7 +38,11 @@ class Gpt2 {
 
   void Parameter(const std::string& name, Shape shape, InitRule init, const Abroad& abroad, int64_t layer = -1) {
     bool matrix = layer >= 0 && shape.size() == 2;  // the linear layers; embeddings are stored alike everywhere
-    State state{.name = name, .type = {DType::kF32, shape}, .kind = StateKind::kParameter, .init = init, .decay = shape.size() >= 2};
+    State state{.name = name,
+                .type = {DType::kF32, shape},
+                .kind = StateKind::kParameter,
+                .init = init,
+                .decay = shape.size() >= 2};
     state.names.push_back({.format = "hf", .name = abroad.hf});
     state.names.push_back({.format = "gguf", .name = abroad.gguf, .transposed = matrix});
     state.names.push_back({.format = "llmc", .name = abroad.llmc, .transposed = matrix, .part = layer});
@@ -45,23 +50,29 @@ class Gpt2 {
   }
 
   void Norm(const std::string& name, const Abroad& abroad, int64_t layer) {
-    Parameter(name + ".weight", {c_.width}, {InitRule::Kind::kOnes}, {abroad.hf + ".weight", abroad.gguf + ".weight", abroad.llmc + "w"}, layer);
-    if (c_.bias) Parameter(name + ".bias", {c_.width}, {}, {abroad.hf + ".bias", abroad.gguf + ".bias", abroad.llmc + "b"}, layer);
+    Parameter(name + ".weight", {c_.width}, {InitRule::Kind::kOnes},
+              {abroad.hf + ".weight", abroad.gguf + ".weight", abroad.llmc + "w"}, layer);
+    if (c_.bias)
+      Parameter(name + ".bias", {c_.width}, {}, {abroad.hf + ".bias", abroad.gguf + ".bias", abroad.llmc + "b"}, layer);
   }
 
   void Linear(const std::string& name, int64_t in, int64_t out, double stddev, const Abroad& abroad, int64_t layer) {
-    Parameter(name + ".weight", {in, out}, {InitRule::Kind::kNormal, stddev}, {abroad.hf + ".weight", abroad.gguf + ".weight", abroad.llmc + "w"}, layer);
-    if (c_.bias) Parameter(name + ".bias", {out}, {}, {abroad.hf + ".bias", abroad.gguf + ".bias", abroad.llmc + "b"}, layer);
+    Parameter(name + ".weight", {in, out}, {InitRule::Kind::kNormal, stddev},
+              {abroad.hf + ".weight", abroad.gguf + ".weight", abroad.llmc + "w"}, layer);
+    if (c_.bias)
+      Parameter(name + ".bias", {out}, {}, {abroad.hf + ".bias", abroad.gguf + ".bias", abroad.llmc + "b"}, layer);
   }
 
   void DeclareParameters() {
     const double stddev = 0.02, residual = stddev / std::sqrt(2.0 * static_cast<double>(c_.layers));
-    Parameter("wte", {c_.vocab, c_.width}, {InitRule::Kind::kNormal, stddev}, {"transformer.wte.weight", "token_embd.weight", "wte"});
+    Parameter("wte", {c_.vocab, c_.width}, {InitRule::Kind::kNormal, stddev},
+              {"transformer.wte.weight", "token_embd.weight", "wte"});
     if (c_.tied) {
       module_.states.back().names.push_back({.format = "hf", .name = "lm_head.weight", .tied = true});
       module_.states.back().names.push_back({.format = "gguf", .name = "output.weight", .tied = true});
     }
-    Parameter("wpe", {kContext, c_.width}, {InitRule::Kind::kNormal, stddev}, {"transformer.wpe.weight", "position_embd.weight", "wpe"});
+    Parameter("wpe", {kContext, c_.width}, {InitRule::Kind::kNormal, stddev},
+              {"transformer.wpe.weight", "position_embd.weight", "wpe"});
     for (int64_t i = 0; i < c_.layers; ++i) {
       std::string h = Cat("h", i, "."), hf = Cat("transformer.h.", i, "."), blk = Cat("blk.", i, ".");
       Norm(h + "norm1", {hf + "ln_1", blk + "attn_norm", "ln1"}, i);
@@ -73,11 +84,14 @@ class Gpt2 {
     }
     Norm("norm", {"transformer.ln_f", "output_norm", "lnf"}, -1);
     if (!c_.tied) {
-      Parameter("classifier", {c_.vocab, c_.width}, {InitRule::Kind::kNormal, stddev}, {"lm_head.weight", "output.weight", "classifier"});
+      Parameter("classifier", {c_.vocab, c_.width}, {InitRule::Kind::kNormal, stddev},
+                {"lm_head.weight", "output.weight", "classifier"});
     }
     for (int64_t i = 0; i < c_.layers; ++i) {
       for (const char* part : {"k", "v"}) {
-        module_.states.push_back({.name = Cat("cache.h", i, ".", part), .type = {DType::kF32, {kDecodeB, kContext, c_.width}}, .kind = StateKind::kCache});
+        module_.states.push_back({.name = Cat("cache.h", i, ".", part),
+                                  .type = {DType::kF32, {kDecodeB, kContext, c_.width}},
+                                  .kind = StateKind::kCache});
       }
     }
   }
@@ -89,13 +103,16 @@ class Gpt2 {
     return g.LayerNorm(x, g.State(name + ".weight"), Bias(g, name), c_.epsilon).y;
   }
 
-  Tensor Project(GraphBuilder& g, Tensor x, const std::string& name) { return g.Linear(x, g.State(name + ".weight"), Bias(g, name)); }
+  Tensor Project(GraphBuilder& g, Tensor x, const std::string& name) {
+    return g.Linear(x, g.State(name + ".weight"), Bias(g, name));
+  }
 
   // softmax(q·kᵀ/√d, causal)·v, each head apart.  x: [B, T, C]
   Tensor Attention(GraphBuilder& g, Tensor x, const std::string& h, double dropout) {
     auto [q, k, v] = g.Split<3>(Project(g, x, h + "qkv"), /*axis=*/2);
     auto heads = [&](Tensor t) { return g.Transpose(g.Reshape(t, {B, T, c_.heads, c_.head_size}), {0, 2, 1, 3}); };
-    Tensor scores = g.MatMul(heads(q), heads(k), {.transpose_b = true}) * (1 / std::sqrt(static_cast<double>(c_.head_size)));  // [B, H, T, T]
+    Tensor scores = g.MatMul(heads(q), heads(k), {.transpose_b = true}) *
+                    (1 / std::sqrt(static_cast<double>(c_.head_size)));  // [B, H, T, T]
     Tensor weights = g.Dropout(g.Softmax(g.CausalMask(scores)), dropout, h + "attention");
     Tensor y = g.Reshape(g.Transpose(g.MatMul(weights, heads(v)), {0, 2, 1, 3}), {B, T, c_.width});
     return Project(g, y, h + "projection");
@@ -105,10 +122,12 @@ class Gpt2 {
   Tensor CachedAttention(GraphBuilder& g, Tensor x, int64_t layer, Tensor start, Tensor slots) {
     std::string h = Cat("h", layer, "."), cache = Cat("cache.h", layer, ".");
     auto [q, k, v] = g.Split<3>(Project(g, x, h + "qkv"), /*axis=*/2);
-    Tensor keys = g.CacheUpdate(g.State(cache + "k"), k, start, slots), values = g.CacheUpdate(g.State(cache + "v"), v, start, slots);
+    Tensor keys = g.CacheUpdate(g.State(cache + "k"), k, start, slots),
+           values = g.CacheUpdate(g.State(cache + "v"), v, start, slots);
     g.StoreState(cache + "k", keys);
     g.StoreState(cache + "v", values);
-    Tensor y = g.CachedAttention(q, keys, values, start, slots, c_.heads, 1 / std::sqrt(static_cast<double>(c_.head_size)));
+    Tensor y =
+        g.CachedAttention(q, keys, values, start, slots, c_.heads, 1 / std::sqrt(static_cast<double>(c_.head_size)));
     return Project(g, y, h + "projection");
   }
 
@@ -164,7 +183,8 @@ class Gpt2 {
   // A chunk of one prompt into the cache; logits of its row `last`.
   Status Prefill() {
     GraphBuilder g(module_, "prefill");
-    Tensor tokens = g.Input("tokens", DType::kI32, {1, kPrefillT}), positions = g.Input("positions", DType::kI32, {1, kPrefillT});
+    Tensor tokens = g.Input("tokens", DType::kI32, {1, kPrefillT}),
+           positions = g.Input("positions", DType::kI32, {1, kPrefillT});
     Tensor slots = g.Input("slots", DType::kI32, {1}), last = g.Input("last", DType::kI32, {1});
     Tensor x = Cached(g, tokens, positions, slots, 1);
     g.Return("logits", Classify(g, g.Embedding(g.Reshape(x, {kPrefillT, c_.width}), last)));
@@ -174,7 +194,8 @@ class Gpt2 {
   // One token of each stream.
   Status Decode() {
     GraphBuilder g(module_, "decode");
-    Tensor tokens = g.Input("tokens", DType::kI32, {kDecodeB, 1}), positions = g.Input("positions", DType::kI32, {kDecodeB, 1});
+    Tensor tokens = g.Input("tokens", DType::kI32, {kDecodeB, 1}),
+           positions = g.Input("positions", DType::kI32, {kDecodeB, 1});
     Tensor slots = g.Input("slots", DType::kI32, {kDecodeB});
     Tensor x = Cached(g, tokens, positions, slots, kDecodeB);
     g.Return("logits", Classify(g, g.Reshape(x, {kDecodeB, c_.width})));
@@ -199,13 +220,15 @@ StatusOr<Module> BuildGpt2(const Config& config) {
                .tied = BoolOf(config, "tied"),
                .activation = StringOf(config, "activation")};
   if (c.inner == 0) c.inner = 4 * c.width;
-  if (c.width % c.heads != 0) return InvalidArgument("gpt2: width ", c.width, " is not a multiple of ", c.heads, " heads");
+  if (c.width % c.heads != 0)
+    return InvalidArgument("gpt2: width ", c.width, " is not a multiple of ", c.heads, " heads");
   if (c.dropout >= 1) return InvalidArgument("gpt2: dropout ", c.dropout, " would drop everything; it must be below 1");
   c.head_size = c.width / c.heads;
   Module module;
   module.name = "gpt2";
   module.config = config;
-  module.dimensions = {{"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, c.context)}, {"context", c.context}};
+  module.dimensions = {
+      {"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, c.context)}, {"context", c.context}};
   RETURN_IF_ERROR(Gpt2(module, c).Build());
   return module;
 }
@@ -217,22 +240,26 @@ Preset Gpt2Preset(std::string name, int64_t layers, int64_t heads, int64_t width
 }  // namespace
 
 Model Gpt2Model() {
-  return {"gpt2",
-          "GPT-2: a pre-norm transformer decoder",
-          {{"layers", int64_t{12}, "transformer blocks", 1, {}},
-           {"heads", int64_t{12}, "attention heads", 1, {}},
-           {"width", int64_t{768}, "size of the residual stream", 1, {}},
-           {"inner", int64_t{0}, "width of the feed-forward layer; 0: four times the width", 0, {}},
-           {"context", int64_t{1024}, "positions", 1, {}},
-           {"vocab", int64_t{50257}, "tokens", 1, {}},
-           {"dropout", 0.0, "share of activations dropped in training", 0, {}},
-           {"bias", true, "biases in linear layers and norms", 0, {}},
-           {"activation", std::string("gelu_tanh"), "of the feed-forward layer", 0, {"gelu_tanh", "gelu_erf", "relu"}},
-           {"tied", true, "classifier and token embedding share weights", 0, {}},
-           {"epsilon", 1e-5, "of the norms", 0, {}}},
-          {Gpt2Preset("124M", 12, 12, 768), Gpt2Preset("350M", 24, 16, 1024), Gpt2Preset("774M", 36, 20, 1280), Gpt2Preset("1558M", 48, 25, 1600),
-           {"baby", {{"layers", int64_t{4}}, {"heads", int64_t{4}}, {"width", int64_t{128}}, {"context", int64_t{64}}}}},
-          &BuildGpt2};
+  return {
+      "gpt2",
+      "GPT-2: a pre-norm transformer decoder",
+      {{"layers", int64_t{12}, "transformer blocks", 1, {}},
+       {"heads", int64_t{12}, "attention heads", 1, {}},
+       {"width", int64_t{768}, "size of the residual stream", 1, {}},
+       {"inner", int64_t{0}, "width of the feed-forward layer; 0: four times the width", 0, {}},
+       {"context", int64_t{1024}, "positions", 1, {}},
+       {"vocab", int64_t{50257}, "tokens", 1, {}},
+       {"dropout", 0.0, "share of activations dropped in training", 0, {}},
+       {"bias", true, "biases in linear layers and norms", 0, {}},
+       {"activation", std::string("gelu_tanh"), "of the feed-forward layer", 0, {"gelu_tanh", "gelu_erf", "relu"}},
+       {"tied", true, "classifier and token embedding share weights", 0, {}},
+       {"epsilon", 1e-5, "of the norms", 0, {}}},
+      {Gpt2Preset("124M", 12, 12, 768),
+       Gpt2Preset("350M", 24, 16, 1024),
+       Gpt2Preset("774M", 36, 20, 1280),
+       Gpt2Preset("1558M", 48, 25, 1600),
+       {"baby", {{"layers", int64_t{4}}, {"heads", int64_t{4}}, {"width", int64_t{128}}, {"context", int64_t{64}}}}},
+      &BuildGpt2};
 }
 
 }  // namespace gptc

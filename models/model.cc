@@ -36,7 +36,8 @@ bool ParseNumber(const std::string& text, T& out) {
 
 StatusOr<ConfigValue> ParseSetting(const Setting& setting, const std::string& text) {
   auto wrong = [&](std::string_view expected) {
-    return UsageError("--set ", setting.name, "=", text, ": expected ", expected, " (", setting.summary, "; default ", ValueText(setting.value), ")");
+    return UsageError("--set ", setting.name, "=", text, ": expected ", expected, " (", setting.summary, "; default ",
+                      ValueText(setting.value), ")");
   };
   if (std::holds_alternative<bool>(setting.value)) {
     if (text == "true" || text == "1") return true;
@@ -52,10 +53,12 @@ StatusOr<ConfigValue> ParseSetting(const Setting& setting, const std::string& te
   }
   if (std::holds_alternative<double>(setting.value)) {
     double number;
-    if (!ParseNumber(text, number) || !(number >= setting.least)) return wrong(Cat("a number of at least ", setting.least));
+    if (!ParseNumber(text, number) || !(number >= setting.least))
+      return wrong(Cat("a number of at least ", setting.least));
     return number;
   }
-  if (!setting.choices.empty() && std::find(setting.choices.begin(), setting.choices.end(), text) == setting.choices.end()) {
+  if (!setting.choices.empty() &&
+      std::find(setting.choices.begin(), setting.choices.end(), text) == setting.choices.end()) {
     std::string near = Nearest(text, setting.choices);
     return wrong(Cat("one of ", Join(setting.choices, ", "), near.empty() ? "" : Cat("; did you mean ", near, "?")));
   }
@@ -85,10 +88,12 @@ StatusOr<const Model*> ModelNamed(std::string_view name) {
     names.push_back(model.name);
   }
   std::string near = Nearest(name, names);
-  return UsageError("no model is called '", name, "'", near.empty() ? "" : Cat("; did you mean '", near, "'?"), " (there are ", Join(names, ", "), ")");
+  return UsageError("no model is called '", name, "'", near.empty() ? "" : Cat("; did you mean '", near, "'?"),
+                    " (there are ", Join(names, ", "), ")");
 }
 
-StatusOr<Config> MakeConfig(const Model& model, std::string_view preset, std::span<const std::pair<std::string, std::string>> settings) {
+StatusOr<Config> MakeConfig(const Model& model, std::string_view preset,
+                            std::span<const std::pair<std::string, std::string>> settings) {
   Config config;
   std::vector<std::string> names;
   for (const Setting& setting : model.settings) {
@@ -96,18 +101,22 @@ StatusOr<Config> MakeConfig(const Model& model, std::string_view preset, std::sp
     names.push_back(setting.name);
   }
   if (!preset.empty()) {
-    auto at = std::find_if(model.presets.begin(), model.presets.end(), [&](const Preset& each) { return each.name == preset; });
+    auto at = std::find_if(model.presets.begin(), model.presets.end(),
+                           [&](const Preset& each) { return each.name == preset; });
     if (at == model.presets.end()) {
-      return UsageError("--preset ", preset, ": ", model.name, " has ", Join(model.presets, ", ", [](const Preset& each) { return each.name; }));
+      return UsageError("--preset ", preset, ": ", model.name, " has ",
+                        Join(model.presets, ", ", [](const Preset& each) { return each.name; }));
     }
     for (const auto& [key, value] : at->config) Put(config, key, value);
   }
   for (const auto& [key, text] : settings) {
-    auto at = std::find_if(model.settings.begin(), model.settings.end(), [&](const Setting& each) { return each.name == key; });
+    auto at = std::find_if(model.settings.begin(), model.settings.end(),
+                           [&](const Setting& each) { return each.name == key; });
     if (at == model.settings.end()) {
       std::string near = Nearest(key, names);
-      return UsageError("--set ", key, ": ", model.name, " has no such setting", near.empty() ? "" : Cat("; did you mean '", near, "'?"), " (settings: ",
-                        Join(names, ", "), ")");
+      return UsageError("--set ", key, ": ", model.name, " has no such setting",
+                        near.empty() ? "" : Cat("; did you mean '", near, "'?"), " (settings: ", Join(names, ", "),
+                        ")");
     }
     ASSIGN_OR_RETURN(ConfigValue value, ParseSetting(*at, text));
     Put(config, key, std::move(value));

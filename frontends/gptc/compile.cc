@@ -22,10 +22,20 @@ struct DimensionFlags {
   int64_t batch = 1, seq = 0, decode_batch = 1, prefill = 0;
 
   void Declare(CLI::App& app) {
-    app.add_option("--batch", batch, "Sequences in a micro-batch (B)")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str()->group("Shapes");
-    app.add_option("--seq", seq, "Tokens in a sequence (T); default: the model's context")->check(CLI::Range(int64_t{1}, int64_t{1} << 24))->group("Shapes");
-    app.add_option("--decode-batch", decode_batch, "Streams generated at once")->check(CLI::Range(int64_t{1}, int64_t{1} << 16))->capture_default_str()->group("Shapes");
-    app.add_option("--prefill", prefill, "Prompt tokens in a chunk; default: the model's")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->group("Shapes");
+    app.add_option("--batch", batch, "Sequences in a micro-batch (B)")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+        ->capture_default_str()
+        ->group("Shapes");
+    app.add_option("--seq", seq, "Tokens in a sequence (T); default: the model's context")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+        ->group("Shapes");
+    app.add_option("--decode-batch", decode_batch, "Streams generated at once")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+        ->capture_default_str()
+        ->group("Shapes");
+    app.add_option("--prefill", prefill, "Prompt tokens in a chunk; default: the model's")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+        ->group("Shapes");
   }
 
   // Sizes for those dimensions that the module has.
@@ -35,10 +45,14 @@ struct DimensionFlags {
     int64_t t = seq;
     if (t == 0) t = context;
     if (t <= 0) return UsageError("--seq is needed: the model names no context");
-    if (context > 0 && t > context) return InvalidArgument("--seq ", t, ": the model's context is ", context, " tokens; give --seq ", context, " or less");
-    if (context > 0 && prefill > context) return InvalidArgument("--prefill ", prefill, ": the model's context is ", context, " tokens");
+    if (context > 0 && t > context)
+      return InvalidArgument("--seq ", t, ": the model's context is ", context, " tokens; give --seq ", context,
+                             " or less");
+    if (context > 0 && prefill > context)
+      return InvalidArgument("--prefill ", prefill, ": the model's context is ", context, " tokens");
     std::vector<std::pair<std::string, int64_t>> sizes;
-    for (const auto& [name, size] : {std::pair{"B", batch}, {"T", t}, {"decode_B", decode_batch}, {"prefill_T", prefill}}) {
+    for (const auto& [name, size] :
+         {std::pair{"B", batch}, {"T", t}, {"decode_B", decode_batch}, {"prefill_T", prefill}}) {
       if (size > 0 && module.FindDimension(name) >= 0) sizes.emplace_back(name, size);
     }
     return sizes;
@@ -54,31 +68,47 @@ class CompileCommand : public Subcommand {
     app.add_option("graph", graph_, "The model, in text form")->required();
     app.add_option("-o,--output", output_, "The plan to write")->required();
     dimensions_.Declare(app);
-    app.add_option("--target", options_.target, "native, cpu:x86_64, cpu:avx2, cpu:avx512, cpu:avx512_bf16")->capture_default_str()->group("Code");
-    app.add_option("--precision", options_.precision, "What matrix products compute in")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group("Code");
-    app.add_option("--residual", residual_, "Type of the residual stream")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group("Code");
+    app.add_option("--target", options_.target, "native, cpu:x86_64, cpu:avx2, cpu:avx512, cpu:avx512_bf16")
+        ->capture_default_str()
+        ->group("Code");
+    app.add_option("--precision", options_.precision, "What matrix products compute in")
+        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->capture_default_str()
+        ->group("Code");
+    app.add_option("--residual", residual_, "Type of the residual stream")
+        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->capture_default_str()
+        ->group("Code");
     app.add_option("--disable", options_.disabled, "Leave this pass out; may be repeated")->group("Passes");
-    app.add_option("--print-after", print_after_, "Print the text form after this pass, or after 'all'")->group("Passes");
-    app.add_option("--dump-dir", dump_dir_, "Write those texts here, a file each, instead of to standard error")->group("Passes");
+    app.add_option("--print-after", print_after_, "Print the text form after this pass, or after 'all'")
+        ->group("Passes");
+    app.add_option("--dump-dir", dump_dir_, "Write those texts here, a file each, instead of to standard error")
+        ->group("Passes");
     app.add_flag("--remarks", remarks_, "Say what each pass did, and did not do, and why")->group("Passes");
     app.footer("Example:\n  gptc compile gpt2.graph -o plan.fb --batch 4 --seq 256");
   }
 
   Status Run() override {
     if (residual_ != "f32") return UsageError("--residual ", residual_, ": this version computes in f32");
-    if (!print_after_.empty() && print_after_ != "all") RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
+    if (!print_after_.empty() && print_after_ != "all")
+      RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
     if (!dump_dir_.empty()) RETURN_IF_ERROR(MakeDirectories(dump_dir_));
     ASSIGN_OR_RETURN(Module module, ReadModule(graph_));
     ASSIGN_OR_RETURN(options_.dimensions, dimensions_.Sizes(module));
     options_.instrument.fingerprint = Verbosity() > 0;
-    options_.instrument.after = [this](int index, const Pass& pass, const Module& m) { return Show(index + 1, pass.name, m); };
-    ASSIGN_OR_RETURN(Compilation result, Compile(std::move(module), options_, [this](const Module& m) { return Show(0, "input", m); }));
+    options_.instrument.after = [this](int index, const Pass& pass, const Module& m) {
+      return Show(index + 1, pass.name, m);
+    };
+    ASSIGN_OR_RETURN(Compilation result,
+                     Compile(std::move(module), options_, [this](const Module& m) { return Show(0, "input", m); }));
     for (const PassRecord& record : result.passes) {
-      LogVerbose(absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
+      LogVerbose(
+          absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
     }
     if (remarks_) {
       for (const auto& remark : result.plan.remarks) {
-        Log(Cat(remark->location.empty() ? "" : Cat(remark->location, ": "), remark->pass, remark->done ? ": " : ": not done: ", remark->text));
+        Log(Cat(remark->location.empty() ? "" : Cat(remark->location, ": "), remark->pass,
+                remark->done ? ": " : ": not done: ", remark->text));
       }
     }
     return WriteOutput(output_, SerializePlan(result.plan));
@@ -108,7 +138,8 @@ class OptCommand : public Subcommand {
 
   void Declare(CLI::App& app) override {
     app.add_option("graph", graph_, "The module, in text form")->required();
-    app.add_option("--passes", passes_, "Comma-separated names, in the order to run; empty: none, print it back")->required();
+    app.add_option("--passes", passes_, "Comma-separated names, in the order to run; empty: none, print it back")
+        ->required();
     app.add_option("-o,--output", output_, "Where to write the text")->capture_default_str();
     app.footer("Example:\n  gptc opt gpt2.graph --passes canonicalize,cse -o -");
   }
@@ -131,7 +162,8 @@ class OptCommand : public Subcommand {
     if (!passes.empty()) {
       for (const Dimension& dimension : module.dimensions) {
         if (dimension.value < 0) {
-          return InvalidArgument(graph_, ": passes need sizes: dimension ", dimension.name, " has none; write `dim ", dimension.name, " = 4` in the text");
+          return InvalidArgument(graph_, ": passes need sizes: dimension ", dimension.name, " has none; write `dim ",
+                                 dimension.name, " = 4` in the text");
         }
       }
       RETURN_IF_ERROR(BindDimensions(module, {}));

@@ -58,7 +58,11 @@ class InspectCommand : public Subcommand {
     int64_t steps = 0;
     Json kernels = Json::array();
     for (const KernelFact& fact : KernelsOfStep(plan)) {
-      kernels.push_back({{"name", fact.name}, {"dtype", fact.dtype}, {"count", fact.count}, {"flops", fact.flops}, {"bytes", fact.bytes}});
+      kernels.push_back({{"name", fact.name},
+                         {"dtype", fact.dtype},
+                         {"count", fact.count},
+                         {"flops", fact.flops},
+                         {"bytes", fact.bytes}});
       flops += fact.flops;
       steps += fact.count;
     }
@@ -76,39 +80,52 @@ class InspectCommand : public Subcommand {
     for (const auto& [kind, bytes] : StateBytesByKind(plan)) json["states"][kind] = bytes;
     for (const auto& dimension : plan.dimensions) json["dimensions"][dimension->name] = dimension->value;
     for (const EntryFact& fact : Entries(plan)) {
-      json["entries"].push_back({{"name", fact.name}, {"steps", fact.steps}, {"arena_bytes", fact.arena_bytes}, {"arena_lower_bound_bytes", fact.lower_bound}, {"flops", fact.flops}, {"bytes", fact.bytes}});
+      json["entries"].push_back({{"name", fact.name},
+                                 {"steps", fact.steps},
+                                 {"arena_bytes", fact.arena_bytes},
+                                 {"arena_lower_bound_bytes", fact.lower_bound},
+                                 {"flops", fact.flops},
+                                 {"bytes", fact.bytes}});
     }
     json["kernels"] = kernels;
     return json;
   }
 
   static std::string Summary(const plan::PlanT& plan) {
-    std::string text = absl::StrFormat("%s · %s parameters · %s · %s\n", plan.model, Grouped(ParameterCount(plan)), plan.target, plan.precision);
+    std::string text = absl::StrFormat("%s · %s parameters · %s · %s\n", plan.model, Grouped(ParameterCount(plan)),
+                                       plan.target, plan.precision);
     text += Cat("  ", Join(plan.dimensions, ", ", [](const auto& d) { return Cat(d->name, " = ", d->value); }), "\n");
-    text += Cat("  memory  ", HumanBytes(PeakBytes(plan)), " at the peak of training: states ", HumanBytes(plan.state_bytes), " (",
-                Join(StateBytesByKind(plan), ", ", [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }), "), arena ", HumanBytes(plan.arena_bytes),
-                " (no order of these steps can do with less than ", HumanBytes(plan.arena_lower_bound), ")\n");
+    text += Cat("  memory  ", HumanBytes(PeakBytes(plan)), " at the peak of training: states ",
+                HumanBytes(plan.state_bytes), " (",
+                Join(StateBytesByKind(plan), ", ",
+                     [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }),
+                "), arena ", HumanBytes(plan.arena_bytes), " (no order of these steps can do with less than ",
+                HumanBytes(plan.arena_lower_bound), ")\n");
     double flops = 0;
     int64_t count = 0;
     for (const KernelFact& fact : KernelsOfStep(plan)) {
       flops += fact.flops;
       count += fact.count;
     }
-    return text + absl::StrFormat("  work    %.4g GFLOP in %d kernels for an optimizer step of one micro-batch\n", flops / 1e9, count);
+    return text + absl::StrFormat("  work    %.4g GFLOP in %d kernels for an optimizer step of one micro-batch\n",
+                                  flops / 1e9, count);
   }
 
   static std::string Kernels(const plan::PlanT& plan) {
     std::string text = absl::StrFormat("\n%-24s %-5s %8s %12s %12s\n", "kernel", "type", "launches", "GFLOP", "MB");
     for (const KernelFact& fact : KernelsOfStep(plan)) {
-      text += absl::StrFormat("%-24s %-5s %8d %12.3f %12.1f\n", fact.name, fact.dtype, fact.count, fact.flops / 1e9, fact.bytes / 1e6);
+      text += absl::StrFormat("%-24s %-5s %8d %12.3f %12.1f\n", fact.name, fact.dtype, fact.count, fact.flops / 1e9,
+                              fact.bytes / 1e6);
     }
     return text;
   }
 
   static std::string Flops(const plan::PlanT& plan) {
-    std::string text = absl::StrFormat("\n%-20s %8s %12s %12s %12s\n", "entry point", "kernels", "GFLOP", "MB", "arena");
+    std::string text =
+        absl::StrFormat("\n%-20s %8s %12s %12s %12s\n", "entry point", "kernels", "GFLOP", "MB", "arena");
     for (const EntryFact& fact : Entries(plan)) {
-      text += absl::StrFormat("%-20s %8d %12.3f %12.1f %12s\n", fact.name, fact.steps, fact.flops / 1e9, fact.bytes / 1e6, HumanBytes(fact.arena_bytes));
+      text += absl::StrFormat("%-20s %8d %12.3f %12.1f %12s\n", fact.name, fact.steps, fact.flops / 1e9,
+                              fact.bytes / 1e6, HumanBytes(fact.arena_bytes));
     }
     return text;
   }
@@ -124,7 +141,8 @@ class InspectCommand : public Subcommand {
     for (size_t row = 0; row < rows; ++row) {
       size_t begin = row * used.size() / rows, end = std::max(begin + 1, (row + 1) * used.size() / rows);
       size_t at = static_cast<size_t>(std::max_element(used.begin() + begin, used.begin() + end) - used.begin());
-      text += absl::StrFormat("%6d %10s  %s %s\n", at, HumanBytes(used[at]), Bar(used[at], most, 48), entry->steps[at]->kernel);
+      text += absl::StrFormat("%6d %10s  %s %s\n", at, HumanBytes(used[at]), Bar(used[at], most, 48),
+                              entry->steps[at]->kernel);
     }
     text += "\nAt the peak\n";
     std::vector<Holder> holders = PeakHolders(*entry);
@@ -160,9 +178,11 @@ class ExplainCommand : public Subcommand {
     // Alike remarks of many layers are one line with a count.
     std::vector<std::pair<std::string, int>> lines;
     for (const auto& remark : plan->remarks) {
-      std::string line = absl::StrFormat("%-22s %-9s %s%s", remark->pass, remark->done ? "done" : "not done", remark->location.empty() ? "" : remark->location + ": ", remark->text);
+      std::string line = absl::StrFormat("%-22s %-9s %s%s", remark->pass, remark->done ? "done" : "not done",
+                                         remark->location.empty() ? "" : remark->location + ": ", remark->text);
       if (!op_.empty() && line.find(op_) == std::string::npos) continue;
-      list.push_back({{"pass", remark->pass}, {"done", remark->done}, {"location", remark->location}, {"text", remark->text}});
+      list.push_back(
+          {{"pass", remark->pass}, {"done", remark->done}, {"location", remark->location}, {"text", remark->text}});
       auto at = std::find_if(lines.begin(), lines.end(), [&](const auto& item) { return item.first == line; });
       if (at == lines.end()) {
         lines.emplace_back(line, 1);
@@ -172,8 +192,10 @@ class ExplainCommand : public Subcommand {
     }
     if (json_) return WriteOutput("-", list.dump(2) + "\n");
     std::string text;
-    for (const auto& [line, count] : lines) text += count > 1 ? absl::StrFormat("%s  (%d times)\n", line, count) : line + "\n";
-    if (text.empty()) text = op_.empty() ? "No pass had anything to say.\n" : Cat("Nothing was said about '", op_, "'.\n");
+    for (const auto& [line, count] : lines)
+      text += count > 1 ? absl::StrFormat("%s  (%d times)\n", line, count) : line + "\n";
+    if (text.empty())
+      text = op_.empty() ? "No pass had anything to say.\n" : Cat("Nothing was said about '", op_, "'.\n");
     return WriteOutput("-", text);
   }
 
@@ -200,7 +222,8 @@ class DiffCommand : public Subcommand {
     Row("memory of arena", static_cast<double>(a->arena_bytes), static_cast<double>(b->arena_bytes));
     std::map<std::string, std::array<KernelFact, 2>> kernels;
     for (int side = 0; side < 2; ++side) {
-      for (const KernelFact& fact : KernelsOfStep(side == 0 ? *a : *b)) kernels[fact.name + " " + fact.dtype][side] = fact;
+      for (const KernelFact& fact : KernelsOfStep(side == 0 ? *a : *b))
+        kernels[fact.name + " " + fact.dtype][side] = fact;
     }
     for (const auto& [key, sides] : kernels) {
       Row(key + " launches", static_cast<double>(sides[0].count), static_cast<double>(sides[1].count));
@@ -209,7 +232,8 @@ class DiffCommand : public Subcommand {
     }
     if (json_) return WriteOutput("-", rows_.dump(2) + "\n");
     if (rows_.empty()) return WriteOutput("-", "No difference in memory or kernels.\n");
-    std::string text = absl::StrFormat("%-36s %16s %16s %9s\n", "an optimizer step", a_.substr(0, 16), b_.substr(0, 16), "change");
+    std::string text =
+        absl::StrFormat("%-36s %16s %16s %9s\n", "an optimizer step", a_.substr(0, 16), b_.substr(0, 16), "change");
     for (const Json& row : rows_) {
       double before = row["a"], after = row["b"];
       std::string change = before > 0 ? absl::StrFormat("%+.1f %%", 100 * (after / before - 1)) : "new";
@@ -236,7 +260,8 @@ class DotCommand : public Subcommand {
     app.add_option("input", path_, "A model's text, or a plan (its model is drawn)")->required();
     app.add_option("-o,--output", output_, "x.svg, or x.dot, or - for the text")->required();
     app.add_option("--graph", graph_, "Which graph; default: train, else the first");
-    app.footer("Example:\n  gptc dot gpt2.graph --graph decode -o decode.svg      (SVG needs the program `dot` of Graphviz)");
+    app.footer(
+        "Example:\n  gptc dot gpt2.graph --graph decode -o decode.svg      (SVG needs the program `dot` of Graphviz)");
   }
 
   Status Run() override {
@@ -251,7 +276,8 @@ class DotCommand : public Subcommand {
     const Graph* graph = module.FindGraph(graph_.empty() ? "train" : graph_);
     if (graph == nullptr && graph_.empty()) graph = &module.graphs[0];
     if (graph == nullptr) {
-      return UsageError("--graph ", graph_, ": the module has ", Join(module.graphs, ", ", [](const Graph& g) { return g.name; }));
+      return UsageError("--graph ", graph_, ": the module has ",
+                        Join(module.graphs, ", ", [](const Graph& g) { return g.name; }));
     }
     std::string dot = DotOfGraph(module, *graph);
     if (!output_.ends_with(".svg")) return WriteOutput(output_, dot);
@@ -264,7 +290,8 @@ class DotCommand : public Subcommand {
       quoted += "' ";
     }
     int code = std::system(quoted.c_str());
-    if (code != 0) return Failure("the program `dot` did not draw ", text_path, " (install graphviz, or take -o x.dot)");
+    if (code != 0)
+      return Failure("the program `dot` did not draw ", text_path, " (install graphviz, or take -o x.dot)");
     return RemoveAll(text_path);
   }
 

@@ -20,7 +20,8 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 Settings SettingsFrom(const HfConfig& config) {
   double dropout = config.residual_dropout;
   if (dropout != config.embedding_dropout || dropout != config.attention_dropout) {
-    Log(Cat("config.json has three dropout rates; using resid_pdrop = ", dropout, " for all (--set dropout=R chooses another)"));
+    Log(Cat("config.json has three dropout rates; using resid_pdrop = ", dropout,
+            " for all (--set dropout=R chooses another)"));
   }
   Settings settings = {{"layers", Cat(config.layers)},
                        {"heads", Cat(config.heads)},
@@ -41,17 +42,23 @@ class ModelCommand : public Subcommand {
   std::string summary() const override { return "write a model as text"; }
 
   void Declare(CLI::App& app) override {
-    app.add_option("name", model_, Cat("One of: ", Join(Models(), ", ", [](const Model& m) { return m.name; })))->required();
+    app.add_option("name", model_, Cat("One of: ", Join(Models(), ", ", [](const Model& m) { return m.name; })))
+        ->required();
     app.add_option("-o,--output", output_, "The text to write")->required();
     app.add_option("--preset", preset_, "A size by name (124M, 350M, 774M, 1558M, baby)")->group("Size");
     app.add_option("--set", set_, "key=value; may be repeated (an unknown key lists them all)")->group("Size");
-    app.add_option("--vocab", vocab_, "Vocabulary size")->check(CLI::Range(int64_t{1}, int64_t{1} << 31))->group("Size");
-    app.add_option("--tokenizer", tokenizer_, "Take the vocabulary size from this tokenizer or shards folder")->group("Size");
+    app.add_option("--vocab", vocab_, "Vocabulary size")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
+        ->group("Size");
+    app.add_option("--tokenizer", tokenizer_, "Take the vocabulary size from this tokenizer or shards folder")
+        ->group("Size");
     app.add_option("--from", from_, "Take the shape from a Hugging Face folder's config.json")->group("Size");
     std::string settings;
     for (const Model& model : Models()) {
       settings += Cat("\nSettings of ", model.name, ":\n");
-      for (const Setting& setting : model.settings) settings += Cat("  ", setting.name, std::string(12 - std::min<size_t>(11, setting.name.size()), ' '), setting.summary, "\n");
+      for (const Setting& setting : model.settings)
+        settings += Cat("  ", setting.name, std::string(12 - std::min<size_t>(11, setting.name.size()), ' '),
+                        setting.summary, "\n");
     }
     app.footer(settings + "\nExample:\n  gptc model gpt2 --preset 124M --set dropout=0.1 -o gpt2.graph");
   }

@@ -25,7 +25,8 @@ Status Differentiate(Module& module, PassContext& context) {
 }
 
 constexpr Pass kPipeline[] = {
-    // First, so that what follows meets each thing in one form: the causal mask inside its softmax, no reshape of a reshape.
+    // First, so that what follows meets each thing in one form: the causal mask inside its softmax, no reshape of a
+    // reshape.
     {"canonicalize", &Canonicalize, true, "write each thing in one way (softmax with its causal mask, no-ops away)"},
     // Before autodiff, which would differentiate a repeated value twice.
     {"cse", &EliminateCommonSubexpressions, true, "compute equal values once"},
@@ -37,7 +38,8 @@ constexpr Pass kPipeline[] = {
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
     // After everything that treats the micro-step as one graph.
-    {"specialize_micro_steps", &SpecializeMicroSteps, false, "micro_step.{first,middle,last,only}: the first overwrites gradients, the others add"},
+    {"specialize_micro_steps", &SpecializeMicroSteps, false,
+     "micro_step.{first,middle,last,only}: the first overwrites gradients, the others add"},
     // Needs the clones: only now it is known which gradients are added to what was there.
     {"fuse_accumulate", &FuseAccumulate, true, "additions to products become part of the products"},
     // The order is final after this, which lifetimes, and so memory, depend on.
@@ -61,14 +63,17 @@ Status CheckPassNames(std::span<const std::string> names, bool disabling) {
     auto at = std::find(known.begin(), known.end(), name);
     if (at == known.end()) {
       std::string near = Nearest(name, known);
-      return UsageError("no pass is called '", name, "'", near.empty() ? "" : Cat("; did you mean '", near, "'?"), " (gptc passes lists them)");
+      return UsageError("no pass is called '", name, "'", near.empty() ? "" : Cat("; did you mean '", near, "'?"),
+                        " (gptc passes lists them)");
     }
-    if (disabling && !kPipeline[at - known.begin()].optional) return UsageError("--disable ", name, ": a plan cannot be made without this pass");
+    if (disabling && !kPipeline[at - known.begin()].optional)
+      return UsageError("--disable ", name, ": a plan cannot be made without this pass");
   }
   return OkStatus();
 }
 
-StatusOr<Compilation> Compile(Module module, const CompileOptions& options, const std::function<Status(const Module&)>& after_bind) {
+StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
+                              const std::function<Status(const Module&)>& after_bind) {
   ASSIGN_OR_RETURN(std::string target, ResolveTarget(options.target));
   RETURN_IF_ERROR(CheckPassNames(options.disabled, /*disabling=*/true));
   if (options.precision != "f32") {

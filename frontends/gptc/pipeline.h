@@ -34,7 +34,8 @@ struct Compilation {
 };
 
 // Binds, runs the pipeline, emits. `after_bind` sees the bound module before the first pass.
-StatusOr<Compilation> Compile(Module module, const CompileOptions& options, const std::function<Status(const Module&)>& after_bind = {});
+StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
+                              const std::function<Status(const Module&)>& after_bind = {});
 
 }  // namespace gptc
 

@@ -19,7 +19,8 @@ struct Live {
 
 std::vector<Live> Lifetimes(const plan::EntryT& entry) {
   int64_t steps = static_cast<int64_t>(entry.steps.size());
-  std::vector<int64_t> first(entry.buffers.size(), steps), last(entry.buffers.size(), -1), writer(entry.buffers.size(), -1);
+  std::vector<int64_t> first(entry.buffers.size(), steps), last(entry.buffers.size(), -1),
+      writer(entry.buffers.size(), -1);
   for (const auto& port : entry.inputs) first[port->buffer] = 0;
   for (int64_t i = 0; i < steps; ++i) {
     for (uint32_t buffer : entry.steps[i]->inputs) last[buffer] = i;
@@ -30,10 +31,12 @@ std::vector<Live> Lifetimes(const plan::EntryT& entry) {
     }
   }
   for (const auto& port : entry.outputs) last[port->buffer] = steps - 1;
-  // Values that follow one another in one place (views, in-place results) are one block: the one that is there at a step counts.
+  // Values that follow one another in one place (views, in-place results) are one block: the one that is there at a
+  // step counts.
   std::vector<Live> lives;
   for (uint32_t b = 0; b < entry.buffers.size(); ++b) {
-    if (entry.buffers[b]->state < 0 && last[b] >= first[b]) lives.push_back({first[b], last[b], ByteCount(TypeOf(*entry.buffers[b])), b, writer[b]});
+    if (entry.buffers[b]->state < 0 && last[b] >= first[b])
+      lives.push_back({first[b], last[b], ByteCount(TypeOf(*entry.buffers[b])), b, writer[b]});
   }
   return lives;
 }
@@ -63,14 +66,16 @@ std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan) {
       if (IsView(*step)) continue;
       uint32_t of = step->inputs.empty() ? step->results[0] : step->inputs[0];
       std::string dtype(NameOf(static_cast<DType>(entry->buffers[of]->dtype)));
-      auto at = std::find_if(facts.begin(), facts.end(), [&](const KernelFact& f) { return f.name == step->kernel && f.dtype == dtype; });
+      auto at = std::find_if(facts.begin(), facts.end(),
+                             [&](const KernelFact& f) { return f.name == step->kernel && f.dtype == dtype; });
       if (at == facts.end()) at = facts.insert(facts.end(), {step->kernel, dtype});
       ++at->count;
       at->flops += step->flops;
       at->bytes += step->bytes;
     }
   }
-  std::stable_sort(facts.begin(), facts.end(), [](const KernelFact& a, const KernelFact& b) { return a.flops > b.flops; });
+  std::stable_sort(facts.begin(), facts.end(),
+                   [](const KernelFact& a, const KernelFact& b) { return a.flops > b.flops; });
   return facts;
 }
 

@@ -19,20 +19,20 @@ struct KernelFact {
 
 // One value at an entry point's moment of largest use.
 struct Holder {
-  std::string what;      // "matmul from models/gpt2.cc:120"
-  std::string type;      // "f32[4, 256, 50257]"
+  std::string what;  // "matmul from models/gpt2.cc:120"
+  std::string type;  // "f32[4, 256, 50257]"
   int64_t bytes = 0;
 };
 
 struct EntryFact {
   std::string name;
-  int64_t steps = 0;     // kernels launched
+  int64_t steps = 0;  // kernels launched
   int64_t arena_bytes = 0, lower_bound = 0;
   double flops = 0, bytes = 0;
 };
 
-// Kernels of one optimizer step of one micro-batch (micro_step.only, then update), or of `score` where the plan does not train;
-// the largest share of operations first.
+// Kernels of one optimizer step of one micro-batch (micro_step.only, then update), or of `score` where the plan does
+// not train; the largest share of operations first.
 std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan);
 std::vector<EntryFact> Entries(const plan::PlanT& plan);
 // Bytes of arena in use at each step of the entry point.

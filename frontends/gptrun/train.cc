@@ -22,7 +22,8 @@ StatusOr<std::string> SampleText(Executor& executor, const Tokenizer* tokenizer,
   }
   ASSIGN_OR_RETURN(Generator generator, Generator::Create(executor));
   Sampler sampler(SamplerOptions{.seed = seed});
-  ASSIGN_OR_RETURN(std::vector<int32_t> made, Generate(generator, sampler, prompt, {.max_new_tokens = tokens, .eot = tokenizer->eot()}));
+  ASSIGN_OR_RETURN(std::vector<int32_t> made,
+                   Generate(generator, sampler, prompt, {.max_new_tokens = tokens, .eot = tokenizer->eot()}));
   return tokenizer->Decode(made);
 }
 
@@ -39,30 +40,88 @@ class TrainCommand : public Subcommand {
     app.add_option("plan", plan_path_, "The plan, from gptc compile")->required();
     app.add_option("--data", o.data, "Folder of token shards, from gptrun tokenize")->required();
     app.add_option("-o,--output", o.run, "Directory of the run")->capture_default_str();
-    app.add_option("--steps", o.steps, "Optimizer steps in all")->check(at_least_1)->capture_default_str()->group("Length and batch");
-    app.add_option("--epochs", o.epochs, "Passes over the data; sets --steps")->check(CLI::PositiveNumber)->group("Length and batch");
-    app.add_option("--grad-accum", o.grad_accum, "Micro-batches an optimizer step")->check(CLI::Range(int64_t{1}, int64_t{1} << 20))->capture_default_str()->group("Length and batch");
-    app.add_option("--batch-tokens", o.batch_tokens, "Tokens an optimizer step; sets --grad-accum")->check(at_least_1)->group("Length and batch");
-    app.add_option("--order", order_, "sequential or shuffled windows")->check(CLI::IsMember({"sequential", "shuffled"}))->capture_default_str()->group("Length and batch");
+    app.add_option("--steps", o.steps, "Optimizer steps in all")
+        ->check(at_least_1)
+        ->capture_default_str()
+        ->group("Length and batch");
+    app.add_option("--epochs", o.epochs, "Passes over the data; sets --steps")
+        ->check(CLI::PositiveNumber)
+        ->group("Length and batch");
+    app.add_option("--grad-accum", o.grad_accum, "Micro-batches an optimizer step")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+        ->capture_default_str()
+        ->group("Length and batch");
+    app.add_option("--batch-tokens", o.batch_tokens, "Tokens an optimizer step; sets --grad-accum")
+        ->check(at_least_1)
+        ->group("Length and batch");
+    app.add_option("--order", order_, "sequential or shuffled windows")
+        ->check(CLI::IsMember({"sequential", "shuffled"}))
+        ->capture_default_str()
+        ->group("Length and batch");
     app.add_option("--lr", o.schedule.lr, "Peak learning rate")->capture_default_str()->group("Schedule");
     app.add_option("--min-lr", o.schedule.floor, "Learning rate at the end")->capture_default_str()->group("Schedule");
-    app.add_option("--warmup", o.schedule.warmup, "Steps of linear warmup")->check(at_least_0)->capture_default_str()->group("Schedule");
-    app.add_option("--schedule", schedule_, "cosine, linear, constant or wsd")->capture_default_str()->group("Schedule");
+    app.add_option("--warmup", o.schedule.warmup, "Steps of linear warmup")
+        ->check(at_least_0)
+        ->capture_default_str()
+        ->group("Schedule");
+    app.add_option("--schedule", schedule_, "cosine, linear, constant or wsd")
+        ->capture_default_str()
+        ->group("Schedule");
     o.schedule.decay_steps = 0;
-    app.add_option("--decay-steps", o.schedule.decay_steps, "Step at which the schedule ends; default: --steps")->check(at_least_1)->group("Schedule");
-    app.add_option("--weight-decay", o.weight_decay, "AdamW's decay, on matrices alone")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Optimizer");
-    app.add_option("--beta1", o.beta1, "AdamW's decay of the first moment")->check(CLI::Range(0.0, 1.0))->capture_default_str()->group("Optimizer");
-    app.add_option("--beta2", o.beta2, "AdamW's decay of the second moment")->check(CLI::Range(0.0, 1.0))->capture_default_str()->group("Optimizer");
-    app.add_option("--eps", o.epsilon, "AdamW's epsilon")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Optimizer");
-    app.add_option("--clip", o.clip, "Largest global norm of the gradient; 0: no clipping")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Optimizer");
-    app.add_option("--seed", o.seed, "Of initial weights, order and dropout")->capture_default_str()->group("Optimizer");
-    app.add_option("--eval-every", o.eval_every, "Steps between validations; 0: never")->check(at_least_0)->capture_default_str()->group("Along the way");
-    app.add_option("--eval-batches", o.eval_batches, "Batches of a validation")->check(at_least_1)->capture_default_str()->group("Along the way");
-    app.add_option("--sample-every", o.sample_every, "Steps between samples; 0: never")->check(at_least_0)->capture_default_str()->group("Along the way");
-    app.add_option("--checkpoint-every", o.checkpoint_every, "Steps between checkpoints; 0: only at the end")->check(at_least_0)->capture_default_str()->group("Along the way");
-    app.add_option("--keep", o.keep, "Checkpoints to keep besides the best; 0: all")->check(at_least_0)->capture_default_str()->group("Along the way");
-    app.add_option("--init-from", o.init_from, "Start from these weights: a Hugging Face folder, a run or a checkpoint")->group("Start");
-    resume_option_ = app.add_option("--resume", resume_, "Go on from the run's newest checkpoint; =auto: or start anew; =PATH: from that run or checkpoint")->expected(0, 1)->group("Start");
+    app.add_option("--decay-steps", o.schedule.decay_steps, "Step at which the schedule ends; default: --steps")
+        ->check(at_least_1)
+        ->group("Schedule");
+    app.add_option("--weight-decay", o.weight_decay, "AdamW's decay, on matrices alone")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--beta1", o.beta1, "AdamW's decay of the first moment")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--beta2", o.beta2, "AdamW's decay of the second moment")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--eps", o.epsilon, "AdamW's epsilon")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--clip", o.clip, "Largest global norm of the gradient; 0: no clipping")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--seed", o.seed, "Of initial weights, order and dropout")
+        ->capture_default_str()
+        ->group("Optimizer");
+    app.add_option("--eval-every", o.eval_every, "Steps between validations; 0: never")
+        ->check(at_least_0)
+        ->capture_default_str()
+        ->group("Along the way");
+    app.add_option("--eval-batches", o.eval_batches, "Batches of a validation")
+        ->check(at_least_1)
+        ->capture_default_str()
+        ->group("Along the way");
+    app.add_option("--sample-every", o.sample_every, "Steps between samples; 0: never")
+        ->check(at_least_0)
+        ->capture_default_str()
+        ->group("Along the way");
+    app.add_option("--checkpoint-every", o.checkpoint_every, "Steps between checkpoints; 0: only at the end")
+        ->check(at_least_0)
+        ->capture_default_str()
+        ->group("Along the way");
+    app.add_option("--keep", o.keep, "Checkpoints to keep besides the best; 0: all")
+        ->check(at_least_0)
+        ->capture_default_str()
+        ->group("Along the way");
+    app.add_option("--init-from", o.init_from, "Start from these weights: a Hugging Face folder, a run or a checkpoint")
+        ->group("Start");
+    resume_option_ =
+        app.add_option(
+               "--resume", resume_,
+               "Go on from the run's newest checkpoint; =auto: or start anew; =PATH: from that run or checkpoint")
+            ->expected(0, 1)
+            ->group("Start");
     app.add_flag("--dry-run", o.dry_run, "Check plan, data and memory, then stop")->group("Start");
     DeclareThreads(app, threads_);
     app.footer("Example:\n  gptrun train plan.fb --data shards/ -o run/ --steps 2000 --lr 1e-3 --warmup 100");

@@ -22,7 +22,8 @@ const AttributeValue* Attributes::Find(std::string_view name) const {
 }
 
 void Attributes::Set(std::string_view name, AttributeValue value) {
-  auto at = std::lower_bound(items_.begin(), items_.end(), name, [](const auto& item, std::string_view key) { return item.first < key; });
+  auto at = std::lower_bound(items_.begin(), items_.end(), name,
+                             [](const auto& item, std::string_view key) { return item.first < key; });
   if (at != items_.end() && at->first == name) {
     at->second = std::move(value);
   } else {
@@ -35,6 +36,8 @@ int64_t Attributes::Int(std::string_view name) const { return Get<int64_t>(*this
 double Attributes::Double(std::string_view name) const { return Get<double>(*this, name); }
 const std::string& Attributes::Str(std::string_view name) const { return Get<std::string>(*this, name); }
 DType Attributes::Dtype(std::string_view name) const { return Get<DType>(*this, name); }
-const std::vector<int64_t>& Attributes::Ints(std::string_view name) const { return Get<std::vector<int64_t>>(*this, name); }
+const std::vector<int64_t>& Attributes::Ints(std::string_view name) const {
+  return Get<std::vector<int64_t>>(*this, name);
+}
 
 }  // namespace gptc

@@ -12,7 +12,9 @@
 namespace gptc {
 namespace {
 
-TEST(Text, CatJoinsWhatItIsGiven) { EXPECT_EQ(Cat("a", std::string("b"), std::string_view("c"), 4, 'd', 0.5), "abc4d0.5"); }
+TEST(Text, CatJoinsWhatItIsGiven) {
+  EXPECT_EQ(Cat("a", std::string("b"), std::string_view("c"), 4, 'd', 0.5), "abc4d0.5");
+}
 
 TEST(Text, ShortestDoubleReadsBack) {
   for (double value : {0.1, 1e-5, 1.0 / 3, -0.0, 1e300}) EXPECT_EQ(std::stod(ShortestDouble(value)), value);
@@ -75,7 +77,8 @@ TEST(OpTable, CompleteAttributesFillsDefaultsAndNamesWhatIsWrong) {
   ASSERT_TRUE(CompleteAttributes(InfoOf(Op::kMatMul), attributes).ok());
   EXPECT_FALSE(attributes.Bool("transpose_a"));
   Attributes misspelt = {{"transpose_B", true}};
-  EXPECT_NE(Message(CompleteAttributes(InfoOf(Op::kMatMul), misspelt)).find("did you mean 'transpose_b'"), std::string::npos);
+  EXPECT_NE(Message(CompleteAttributes(InfoOf(Op::kMatMul), misspelt)).find("did you mean 'transpose_b'"),
+            std::string::npos);
   Attributes missing;
   EXPECT_FALSE(CompleteAttributes(InfoOf(Op::kLayerNorm), missing).ok());
   Attributes wrong = {{"epsilon", true}};

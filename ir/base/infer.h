@@ -1,5 +1,5 @@
-// Shape rules: the types of an op's results from those of its operands. One function an op, in ir/ops/<family>.cc, a leaf that
-// stands on ir/base alone: the plan's loader checks steps by the very rules of the compiler.
+// Shape rules: the types of an op's results from those of its operands. One function an op, in ir/ops/<family>.cc, a
+// leaf that stands on ir/base alone: the plan's loader checks steps by the very rules of the compiler.
 #ifndef GPTC_IR_BASE_INFER_H_
 #define GPTC_IR_BASE_INFER_H_
 
@@ -15,10 +15,10 @@ namespace gptc {
 
 struct InferContext {
   const OpInfo& info;
-  std::span<const Type> inputs;  // as many as given; a missing optional operand is not there
-  const Attributes& attributes;  // complete
-  std::span<const std::string> symbols;    // names of the module's dimensions, for messages
-  std::span<const std::string> operands;   // how messages call each input: "%q", "wte"
+  std::span<const Type> inputs;           // as many as given; a missing optional operand is not there
+  const Attributes& attributes;           // complete
+  std::span<const std::string> symbols;   // names of the module's dimensions, for messages
+  std::span<const std::string> operands;  // how messages call each input: "%q", "wte"
 
   const Type& input(size_t i) const { return inputs[i]; }
   bool has(size_t i) const { return i < inputs.size(); }

@@ -42,7 +42,8 @@ std::vector<OperandSpec> ParseOperands(std::string_view text, const std::vector<
     }
     spec.name = Trim(name);
     for (size_t i = 1; i < names.size(); ++i) {
-      auto at = std::find_if(inputs.begin(), inputs.end(), [&](const OperandSpec& input) { return input.name == names[i]; });
+      auto at =
+          std::find_if(inputs.begin(), inputs.end(), [&](const OperandSpec& input) { return input.name == names[i]; });
       CHECK(at != inputs.end(), "ops.def: no input ", names[i]);
       spec.may_alias.push_back(static_cast<int>(at - inputs.begin()));
     }
@@ -62,13 +63,20 @@ AttributeType ParseType(std::string_view name) {
 
 AttributeValue ParseDefault(AttributeType type, std::string_view text) {
   switch (type) {
-    case AttributeType::kBool: return text == "true";
-    case AttributeType::kDType: return *DTypeNamed(text);
+    case AttributeType::kBool:
+      return text == "true";
+    case AttributeType::kDType:
+      return *DTypeNamed(text);
     case AttributeType::kInts:
-    case AttributeType::kDims: CHECK(text == "[]"); return std::vector<int64_t>{};
-    case AttributeType::kF64: return std::stod(std::string(text));
-    case AttributeType::kI64: return static_cast<int64_t>(std::stoll(std::string(text)));
-    case AttributeType::kStr: return std::string(text);
+    case AttributeType::kDims:
+      CHECK(text == "[]");
+      return std::vector<int64_t>{};
+    case AttributeType::kF64:
+      return std::stod(std::string(text));
+    case AttributeType::kI64:
+      return static_cast<int64_t>(std::stoll(std::string(text)));
+    case AttributeType::kStr:
+      return std::string(text);
   }
   return false;
 }
@@ -104,7 +112,15 @@ const std::vector<OpInfo>& Table() {
     };
     auto* infos = new std::vector<OpInfo>;
     for (const Row& row : rows) {
-      OpInfo info{row.op, row.name, row.symbol, row.family, ParseOperands(row.inputs, {}), {}, ParseAttributes(row.attributes), row.gradient, row.execution};
+      OpInfo info{row.op,
+                  row.name,
+                  row.symbol,
+                  row.family,
+                  ParseOperands(row.inputs, {}),
+                  {},
+                  ParseAttributes(row.attributes),
+                  row.gradient,
+                  row.execution};
       info.results = ParseOperands(row.results, info.inputs);
       infos->push_back(std::move(info));
     }
@@ -185,7 +201,8 @@ Status CompleteAttributes(const OpInfo& info, Attributes& attributes) {
   }
   for (const AttributeSpec& spec : info.attributes) {
     if (attributes.Find(spec.name) != nullptr) continue;
-    if (!spec.default_value) return InvalidArgument(info.name, " needs the attribute ", spec.name, " (", NameOf(spec.type), ")");
+    if (!spec.default_value)
+      return InvalidArgument(info.name, " needs the attribute ", spec.name, " (", NameOf(spec.type), ")");
     attributes.Set(spec.name, *spec.default_value);
   }
   return OkStatus();

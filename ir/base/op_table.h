@@ -1,9 +1,9 @@
-// What every op is, read from ops.def. A row there asks for these functions, each found by its pasted name; one that is missing
-// is a link error that names it:
+// What every op is, read from ops.def. A row there asks for these functions, each found by its pasted name; one that is
+// missing is a link error that names it:
 //   Infer<Name>     ir/ops/<family>.cc         result types from operand types                        (ir/base/infer.h)
 //   Eval<Name>      ir/reference/<family>.cc   the value, in plain double-precision loops             (ir/reference.h)
 //   Vjp<Name>       autodiff/rules/<family>.cc where the gradient column says kVjp                    (autodiff/vjp.h)
-//   BindCpu<Name>   runtime/cpu/<family>.cc    where the execution column says kKernel                (runtime/cpu/kernels.h)
+//   BindCpu<Name>   runtime/cpu/<family>.cc    where the execution column says kKernel (runtime/cpu/kernels.h)
 #ifndef GPTC_IR_BASE_OP_TABLE_H_
 #define GPTC_IR_BASE_OP_TABLE_H_
 
@@ -33,8 +33,8 @@ inline constexpr int kOpCount = 0
 struct OperandSpec {
   std::string name;
   bool optional = false;
-  bool variadic = false;            // one or more
-  std::vector<int> may_alias;       // of a result: the inputs it may be written over, in order of preference
+  bool variadic = false;       // one or more
+  std::vector<int> may_alias;  // of a result: the inputs it may be written over, in order of preference
 };
 
 struct AttributeSpec {

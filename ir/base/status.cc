@@ -20,18 +20,25 @@ Status ErrnoStatus(int error, std::string_view doing, std::string_view path) {
 
 int ExitCode(const Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return 0;
-    case absl::StatusCode::kOutOfRange: return 2;
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kOutOfRange:
+      return 2;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kUnimplemented: return 3;
-    case absl::StatusCode::kResourceExhausted: return 4;
-    case absl::StatusCode::kAborted: return 5;
-    case absl::StatusCode::kCancelled: return 130;
-    default: return 1;
+    case absl::StatusCode::kUnimplemented:
+      return 3;
+    case absl::StatusCode::kResourceExhausted:
+      return 4;
+    case absl::StatusCode::kAborted:
+      return 5;
+    case absl::StatusCode::kCancelled:
+      return 130;
+    default:
+      return 1;
   }
 }
 

@@ -1,12 +1,12 @@
 // Errors that users, files or machines cause are absl::Status; our own bugs are CHECK (check.h).
 //
-// A status code decides the exit code of the programs (ExitCode), and a message says what is wrong, where, and what to do.
-//   InvalidArgument, NotFound, DataLoss, FailedPrecondition, AlreadyExists, Unimplemented: invalid or incompatible input -> 3
-//   OutOfRange: a flag's value is outside what it can be                                                                -> 2
-//   ResourceExhausted: out of memory                                                                                    -> 4
-//   Aborted: the loss is not finite or diverged                                                                         -> 5
-//   Cancelled: interrupted, after a checkpoint was saved                                                                -> 130
-//   anything else (a full disk, a file that cannot be written): failure                                                 -> 1
+// A status code decides the exit code of the programs (ExitCode), and a message says what is wrong, where, and what to
+// do.
+//   InvalidArgument, NotFound, DataLoss, FailedPrecondition, AlreadyExists, Unimplemented: invalid or incompatible
+//   input -> 3 OutOfRange: a flag's value is outside what it can be -> 2 ResourceExhausted: out of memory -> 4 Aborted:
+//   the loss is not finite or diverged                                                                         -> 5
+//   Cancelled: interrupted, after a checkpoint was saved -> 130 anything else (a full disk, a file that cannot be
+//   written): failure                                                 -> 1
 #ifndef GPTC_IR_BASE_STATUS_H_
 #define GPTC_IR_BASE_STATUS_H_
 
@@ -55,7 +55,9 @@ Status Failure(const Parts&... parts) {
   return absl::InternalError(Cat(parts...));
 }
 
-inline std::string Message(const Status& status) { return std::string(status.message().data(), status.message().size()); }
+inline std::string Message(const Status& status) {
+  return std::string(status.message().data(), status.message().size());
+}
 
 // The same error with `where` in front of its message: "where: message".
 Status Annotate(const Status& status, std::string_view where);
@@ -72,8 +74,8 @@ int ExitCode(const Status& status);
 #define GPTC_CONCAT_INNER(a, b) a##b
 #define GPTC_CONCAT(a, b) GPTC_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expression)                         \
-  do {                                                      \
+#define RETURN_IF_ERROR(expression)                                           \
+  do {                                                                        \
     if (::absl::Status status_ = (expression); !status_.ok()) return status_; \
   } while (false)
 

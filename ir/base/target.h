@@ -1,4 +1,5 @@
-// What a plan is compiled for. "cpu:x86_64" runs everywhere; the others ask for an instruction set, each including those before it.
+// What a plan is compiled for. "cpu:x86_64" runs everywhere; the others ask for an instruction set, each including
+// those before it.
 #ifndef GPTC_IR_BASE_TARGET_H_
 #define GPTC_IR_BASE_TARGET_H_
 

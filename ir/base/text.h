@@ -13,7 +13,8 @@
 
 namespace gptc {
 
-// absl's StrCat does not read std::string_view where the two string_views are different types (Debian's build), hence this.
+// absl's StrCat does not read std::string_view where the two string_views are different types (Debian's build), hence
+// this.
 template <typename... Parts>
 std::string Cat(const Parts&... parts) {
   std::string out;

@@ -1,7 +1,7 @@
 // The type of a value: element type and shape.
 //
-// A dimension is a size (>= 0) or, before a module's dimensions are bound, a symbol: -1 - i stands for the i-th of the module's
-// dimensions (B, T, ...). Binding replaces every symbol, after that all shapes are static.
+// A dimension is a size (>= 0) or, before a module's dimensions are bound, a symbol: -1 - i stands for the i-th of the
+// module's dimensions (B, T, ...). Binding replaces every symbol, after that all shapes are static.
 #ifndef GPTC_IR_BASE_TYPE_H_
 #define GPTC_IR_BASE_TYPE_H_
 

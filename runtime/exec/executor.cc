@@ -21,7 +21,8 @@ const plan::PortT* FindPort(const std::vector<std::unique_ptr<plan::PortT>>& por
 bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
 
 bool Wanted(const ExecutorOptions& options, const std::string& entry) {
-  return options.entries.empty() || std::find(options.entries.begin(), options.entries.end(), entry) != options.entries.end();
+  return options.entries.empty() ||
+         std::find(options.entries.begin(), options.entries.end(), entry) != options.entries.end();
 }
 
 }  // namespace
@@ -82,11 +83,13 @@ Status Executor::CheckMemory(const ExecutorOptions& options) const {
   for (int state : states) need += ByteCount(TypeOf(*plan_.states[state]));
   int64_t available = AvailableMemory();
   if (available < 0 || need <= available) return OkStatus();
-  return OutOfMemory("the plan needs ", HumanBytes(need), " (states ", HumanBytes(need - arena), ", arena ", HumanBytes(arena), "), and ", HumanBytes(available),
+  return OutOfMemory("the plan needs ", HumanBytes(need), " (states ", HumanBytes(need - arena), ", arena ",
+                     HumanBytes(arena), "), and ", HumanBytes(available),
                      " of memory are free; compile with a smaller --batch or --seq, or close other programs");
 }
 
-StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, const KernelTable& kernels, const ExecutorOptions& options) {
+StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, const KernelTable& kernels,
+                                                     const ExecutorOptions& options) {
   std::unique_ptr<Executor> executor(new Executor(plan));
   RETURN_IF_ERROR(executor->CheckMemory(options));
   int64_t arena_bytes = 0;
@@ -102,14 +105,16 @@ StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, co
   if (!missing.empty()) {
     std::sort(missing.begin(), missing.end());
     missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
-    return absl::UnimplementedError(Cat("the device has no kernel for ", Join(missing, "; "), "; compile the model for this device"));
+    return absl::UnimplementedError(
+        Cat("the device has no kernel for ", Join(missing, "; "), "; compile the model for this device"));
   }
   ASSIGN_OR_RETURN(executor->scratch_memory_, Region::Allocate(executor->scratch_.bytes(), "the kernels' scratch"));
   executor->scratch_.set_data(executor->scratch_memory_.data());
   return executor;
 }
 
-Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, bool isolate, std::vector<std::string>& missing) {
+Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, bool isolate,
+                      std::vector<std::string>& missing) {
   auto bound = std::make_unique<BoundEntry>();
   bound->plan_ = &entry;
   std::vector<bool> written(entry.buffers.size());
@@ -126,7 +131,8 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
       if (written[i] && bytes > 0) bound->poison_.push_back({view.data, nullptr, bytes});
       bound->isolated_.push_back(std::move(region));
     } else {
-      view.data = buffer.state >= 0 ? states_.data() + plan_.states[buffer.state]->offset : arena_.data() + buffer.offset;
+      view.data =
+          buffer.state >= 0 ? states_.data() + plan_.states[buffer.state]->offset : arena_.data() + buffer.offset;
     }
     bound->buffers_.push_back(std::move(view));
   }
@@ -136,7 +142,9 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
     for (uint32_t index : step->results) results.push_back(bound->buffers_[index]);
     if (IsView(*step)) {
       bool apart = inputs[0].data != results[0].data;
-      bound->kernels_.push_back(apart ? BoundKernel([from = inputs[0], to = results[0]] { std::memcpy(to.data, from.data, to.bytes()); }) : BoundKernel());
+      bound->kernels_.push_back(
+          apart ? BoundKernel([from = inputs[0], to = results[0]] { std::memcpy(to.data, from.data, to.bytes()); })
+                : BoundKernel());
       continue;
     }
     KernelFactory factory = kernels(step->kernel);
@@ -150,7 +158,9 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
       missing.push_back(Cat(step->kernel, " (", kernel.status().message(), ")"));
       continue;
     }
-    if (!kernel.ok()) return Annotate(kernel.status(), Cat(entry.name, ": ", step->kernel, step->location.empty() ? "" : " from ", step->location));
+    if (!kernel.ok())
+      return Annotate(kernel.status(),
+                      Cat(entry.name, ": ", step->kernel, step->location.empty() ? "" : " from ", step->location));
     bound->kernels_.push_back(*std::move(kernel));
   }
   for (const auto& store : entry.stores) {

@@ -17,15 +17,17 @@ namespace gptc {
 struct ExecutorOptions {
   // Entry points to bind; empty: all.
   std::vector<std::string> entries;
-  // Debugging: every value lies in memory of its own, poisoned with NaNs before each run. A plan must give the same results.
+  // Debugging: every value lies in memory of its own, poisoned with NaNs before each run. A plan must give the same
+  // results.
   bool isolate = false;
 };
 
-// One entry point, bound. Inputs are written by the caller before every run (a run may write over them); outputs stay until the
-// next run of any entry point of the executor.
+// One entry point, bound. Inputs are written by the caller before every run (a run may write over them); outputs stay
+// until the next run of any entry point of the executor.
 class BoundEntry {
  public:
-  // The port's tensor. REQUIRES: there is one of that name, which the caller has checked or the entry's meaning guarantees.
+  // The port's tensor. REQUIRES: there is one of that name, which the caller has checked or the entry's meaning
+  // guarantees.
   TensorView input(std::string_view name) const;
   TensorView output(std::string_view name) const;
   bool has_input(std::string_view name) const;
@@ -55,9 +57,10 @@ class BoundEntry {
 
 class Executor {
  public:
-  // The plan must outlive the executor. Errors: every kernel that the device lacks, all at once; OutOfMemory with the numbers
-  // where the machine has too little.
-  static StatusOr<std::unique_ptr<Executor>> Create(const plan::PlanT& plan, const KernelTable& kernels, const ExecutorOptions& options = {});
+  // The plan must outlive the executor. Errors: every kernel that the device lacks, all at once; OutOfMemory with the
+  // numbers where the machine has too little.
+  static StatusOr<std::unique_ptr<Executor>> Create(const plan::PlanT& plan, const KernelTable& kernels,
+                                                    const ExecutorOptions& options = {});
 
   // Null where the plan has no such entry point, or it was not bound.
   BoundEntry* entry(std::string_view name);

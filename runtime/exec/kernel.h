@@ -1,5 +1,6 @@
-// A kernel is bound once and run many times. Binding looks at types, attributes and addresses, does all checking and all
-// preparation (oneDNN primitives, strides, chunking), and returns a closure; running does no parsing, no allocation, no look-up.
+// A kernel is bound once and run many times. Binding looks at types, attributes and addresses, does all checking and
+// all preparation (oneDNN primitives, strides, chunking), and returns a closure; running does no parsing, no
+// allocation, no look-up.
 #ifndef GPTC_RUNTIME_EXEC_KERNEL_H_
 #define GPTC_RUNTIME_EXEC_KERNEL_H_
 

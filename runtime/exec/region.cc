@@ -27,7 +27,8 @@ StatusOr<Region> Region::Allocate(size_t bytes, std::string_view what) {
   if (bytes == 0) return region;
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
-    return OutOfMemory("cannot allocate ", HumanBytes(static_cast<int64_t>(bytes)), " for ", what, "; compile with a smaller --batch or --seq");
+    return OutOfMemory("cannot allocate ", HumanBytes(static_cast<int64_t>(bytes)), " for ", what,
+                       "; compile with a smaller --batch or --seq");
   }
   region.data_ = static_cast<std::byte*>(data);
   region.bytes_ = bytes;

@@ -13,7 +13,8 @@ namespace gptc {
 class Region {
  public:
   Region() = default;
-  Region(Region&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Region(Region&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   Region& operator=(Region&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
@@ -32,8 +33,8 @@ class Region {
   size_t bytes_ = 0;
 };
 
-// Bytes that this process can still take without swapping: the kernel's MemAvailable and, where smaller, what the control group
-// leaves. -1 where neither can be read.
+// Bytes that this process can still take without swapping: the kernel's MemAvailable and, where smaller, what the
+// control group leaves. -1 where neither can be read.
 int64_t AvailableMemory();
 
 }  // namespace gptc

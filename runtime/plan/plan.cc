@@ -50,17 +50,21 @@ StatusOr<std::unique_ptr<plan::PlanT>> ParsePlan(std::string_view bytes, std::st
     return DataLoss(name, ": not a readable plan: ", what, "; compile the model again with gptc compile");
   };
   if (bytes.empty()) return damaged("the file is empty");
-  if (bytes.size() < 16 || !plan::PlanBufferHasIdentifier(bytes.data())) return damaged("it does not begin as a plan (GPTP) does");
+  if (bytes.size() < 16 || !plan::PlanBufferHasIdentifier(bytes.data()))
+    return damaged("it does not begin as a plan (GPTP) does");
   if (bytes.size() > (size_t{1} << 31) - 1) return damaged("it is larger than 2 GiB");
-  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), /*max_depth=*/16, /*max_tables=*/100'000'000);
+  flatbuffers::Verifier verifier(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), /*max_depth=*/16,
+                                 /*max_tables=*/100'000'000);
   if (!plan::VerifyPlanBuffer(verifier)) return damaged("it is cut or damaged");
   const plan::Plan* root = plan::GetPlan(bytes.data());
   if (root->major() != kPlanMajor) {
-    return FailedPrecondition(name, ": this plan has format version ", root->major(), ".", root->minor(), ", written by gptc ",
-                              root->compiler()->c_str(), "; this program reads version ", kPlanMajor, ".x; compile the model again");
+    return FailedPrecondition(name, ": this plan has format version ", root->major(), ".", root->minor(),
+                              ", written by gptc ", root->compiler()->c_str(), "; this program reads version ",
+                              kPlanMajor, ".x; compile the model again");
   }
   size_t at = HashPosition(root, bytes.data());
-  if (at == 0 || at + 8 > bytes.size() || ContentHash(bytes, at) != root->content_hash()) return damaged("its content does not match its hash");
+  if (at == 0 || at + 8 > bytes.size() || ContentHash(bytes, at) != root->content_hash())
+    return damaged("its content does not match its hash");
   auto plan = std::unique_ptr<plan::PlanT>(root->UnPack());
   if (Status valid = ValidatePlan(*plan); !valid.ok()) return damaged(Message(valid));
   return plan;
@@ -88,12 +92,18 @@ Type TypeOf(const plan::StateT& state) { return {static_cast<DType>(state.dtype)
 
 AttributeValue ValueOf(const plan::AttributeT& attribute) {
   switch (attribute.kind) {
-    case plan::AttributeKind::Bool: return attribute.i != 0;
-    case plan::AttributeKind::I64: return attribute.i;
-    case plan::AttributeKind::F64: return attribute.f;
-    case plan::AttributeKind::Str: return attribute.s;
-    case plan::AttributeKind::DType: return static_cast<DType>(attribute.i);
-    case plan::AttributeKind::Ints: return attribute.ints;
+    case plan::AttributeKind::Bool:
+      return attribute.i != 0;
+    case plan::AttributeKind::I64:
+      return attribute.i;
+    case plan::AttributeKind::F64:
+      return attribute.f;
+    case plan::AttributeKind::Str:
+      return attribute.s;
+    case plan::AttributeKind::DType:
+      return static_cast<DType>(attribute.i);
+    case plan::AttributeKind::Ints:
+      return attribute.ints;
   }
   return false;
 }
@@ -103,12 +113,24 @@ std::unique_ptr<plan::AttributeT> MakeAttribute(std::string name, const Attribut
   attribute->name = std::move(name);
   attribute->kind = static_cast<plan::AttributeKind>(value.index());
   switch (attribute->kind) {
-    case plan::AttributeKind::Bool: attribute->i = std::get<bool>(value); break;
-    case plan::AttributeKind::I64: attribute->i = std::get<int64_t>(value); break;
-    case plan::AttributeKind::F64: attribute->f = std::get<double>(value); break;
-    case plan::AttributeKind::Str: attribute->s = std::get<std::string>(value); break;
-    case plan::AttributeKind::DType: attribute->i = static_cast<int64_t>(std::get<DType>(value)); break;
-    case plan::AttributeKind::Ints: attribute->ints = std::get<std::vector<int64_t>>(value); break;
+    case plan::AttributeKind::Bool:
+      attribute->i = std::get<bool>(value);
+      break;
+    case plan::AttributeKind::I64:
+      attribute->i = std::get<int64_t>(value);
+      break;
+    case plan::AttributeKind::F64:
+      attribute->f = std::get<double>(value);
+      break;
+    case plan::AttributeKind::Str:
+      attribute->s = std::get<std::string>(value);
+      break;
+    case plan::AttributeKind::DType:
+      attribute->i = static_cast<int64_t>(std::get<DType>(value));
+      break;
+    case plan::AttributeKind::Ints:
+      attribute->ints = std::get<std::vector<int64_t>>(value);
+      break;
   }
   return attribute;
 }

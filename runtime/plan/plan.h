@@ -22,8 +22,9 @@ inline constexpr int64_t kBufferAlignment = 64;
 // The bytes of a plan file, with its content hash.
 std::string SerializePlan(const plan::PlanT& plan);
 
-// Parses and checks the bytes of a plan file: FlatBuffer structure, identifier, version, content hash, then everything that
-// ValidatePlan does. Errors are annotated with `name`, the file. DataLoss: damaged; FailedPrecondition: of another version.
+// Parses and checks the bytes of a plan file: FlatBuffer structure, identifier, version, content hash, then everything
+// that ValidatePlan does. Errors are annotated with `name`, the file. DataLoss: damaged; FailedPrecondition: of another
+// version.
 StatusOr<std::unique_ptr<plan::PlanT>> ParsePlan(std::string_view bytes, std::string_view name);
 StatusOr<std::unique_ptr<plan::PlanT>> ReadPlan(const std::string& path);
 
@@ -49,7 +50,8 @@ double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherw
 // Elements of all parameters, as they are outside the plan (padding not counted).
 int64_t ParameterCount(const plan::PlanT& plan);
 
-// Everything training allocates: states and arena. The kernels' scratch is known only where it runs and reported by the executor.
+// Everything training allocates: states and arena. The kernels' scratch is known only where it runs and reported by the
+// executor.
 int64_t PeakBytes(const plan::PlanT& plan);
 
 }  // namespace gptc

@@ -1,4 +1,5 @@
-// Everything an executor relies on, checked once at loading: a plan that passes here cannot make it read or write out of bounds.
+// Everything an executor relies on, checked once at loading: a plan that passes here cannot make it read or write out
+// of bounds.
 #include <algorithm>
 #include <set>
 
@@ -25,8 +26,10 @@ Status CheckType(uint8_t dtype, const std::vector<int64_t>& shape) {
 }
 
 Status CheckPlace(int64_t offset, int64_t bytes, int64_t region) {
-  if (offset < 0 || offset % kBufferAlignment != 0) return InvalidArgument("offset ", offset, " is negative or not aligned");
-  if (bytes > region || offset > region - bytes) return InvalidArgument("bytes ", offset, " to ", offset + bytes, " lie outside a region of ", region);
+  if (offset < 0 || offset % kBufferAlignment != 0)
+    return InvalidArgument("offset ", offset, " is negative or not aligned");
+  if (bytes > region || offset > region - bytes)
+    return InvalidArgument("bytes ", offset, " to ", offset + bytes, " lie outside a region of ", region);
   return OkStatus();
 }
 
@@ -42,21 +45,25 @@ class EntryValidator {
   EntryValidator(const plan::PlanT& plan, const plan::EntryT& entry) : plan_(plan), entry_(entry) {}
 
   Status Validate() {
-    if (entry_.arena_bytes < 0 || entry_.arena_bytes > plan_.arena_bytes) return InvalidArgument("needs more than the plan's arena");
+    if (entry_.arena_bytes < 0 || entry_.arena_bytes > plan_.arena_bytes)
+      return InvalidArgument("needs more than the plan's arena");
     for (size_t i = 0; i < entry_.buffers.size(); ++i) {
       if (Status status = Buffer(i); !status.ok()) return Annotate(status, Cat("buffer ", i));
     }
     for (size_t i = 0; i < entry_.steps.size(); ++i) {
       if (entry_.steps[i] == nullptr) return InvalidArgument("step ", i, " is empty");
-      if (Status status = Step(*entry_.steps[i]); !status.ok()) return Annotate(status, Cat("step ", i, " (", entry_.steps[i]->kernel, ")"));
+      if (Status status = Step(*entry_.steps[i]); !status.ok())
+        return Annotate(status, Cat("step ", i, " (", entry_.steps[i]->kernel, ")"));
     }
     for (const auto* ports : {&entry_.inputs, &entry_.outputs}) {
       for (const auto& port : *ports) {
-        if (port->buffer >= entry_.buffers.size()) return InvalidArgument("port ", port->name, " names a buffer that does not exist");
+        if (port->buffer >= entry_.buffers.size())
+          return InvalidArgument("port ", port->name, " names a buffer that does not exist");
       }
     }
     for (const auto& store : entry_.stores) {
-      if (store->state >= plan_.states.size() || store->buffer >= entry_.buffers.size()) return InvalidArgument("a store is out of range");
+      if (store->state >= plan_.states.size() || store->buffer >= entry_.buffers.size())
+        return InvalidArgument("a store is out of range");
       if (TypeOf(*plan_.states[store->state]) != TypeOf(*entry_.buffers[store->buffer])) {
         return InvalidArgument("a store into ", plan_.states[store->state]->name, " has another type");
       }
@@ -71,7 +78,8 @@ class EntryValidator {
     Type type = TypeOf(buffer);
     int64_t bytes = ByteCount(type), base = 0, offset = buffer.offset;
     if (buffer.state >= 0) {
-      if (static_cast<size_t>(buffer.state) >= plan_.states.size()) return InvalidArgument("state ", buffer.state, " does not exist");
+      if (static_cast<size_t>(buffer.state) >= plan_.states.size())
+        return InvalidArgument("state ", buffer.state, " does not exist");
       if (bytes > ByteCount(TypeOf(*plan_.states[buffer.state]))) return InvalidArgument("it is larger than its state");
       base = int64_t{1} << 52;
       offset = plan_.states[buffer.state]->offset;
@@ -87,7 +95,8 @@ class EntryValidator {
     std::optional<Op> op = OpNamed(step.kernel);
     if (!op) return InvalidArgument("this version has no such kernel");
     const OpInfo& info = InfoOf(*op);
-    if (!info.AcceptsInputCount(step.inputs.size())) return InvalidArgument("takes ", info.InputCountText(), " inputs, not ", step.inputs.size());
+    if (!info.AcceptsInputCount(step.inputs.size()))
+      return InvalidArgument("takes ", info.InputCountText(), " inputs, not ", step.inputs.size());
     std::vector<Type> inputs;
     std::vector<std::string> names;
     for (uint32_t index : step.inputs) {
@@ -96,7 +105,8 @@ class EntryValidator {
       names.push_back(Cat("buffer ", index));
     }
     for (const auto& attribute : step.attributes) {
-      if (attribute->kind > plan::AttributeKind::Ints) return InvalidArgument("attribute ", attribute->name, " has an unknown kind");
+      if (attribute->kind > plan::AttributeKind::Ints)
+        return InvalidArgument("attribute ", attribute->name, " has an unknown kind");
       if (attribute->kind == plan::AttributeKind::DType && (attribute->i < 0 || attribute->i >= kDTypeCount)) {
         return InvalidArgument("attribute ", attribute->name, " is no element type");
       }
@@ -108,11 +118,13 @@ class EntryValidator {
     RETURN_IF_ERROR(CompleteAttributes(info, attributes));
     if (attributes.items().size() != step.attributes.size()) return InvalidArgument("attributes are missing");
     ASSIGN_OR_RETURN(std::vector<Type> results, InferTypes({info, inputs, attributes, {}, names}));
-    if (results.size() != step.results.size()) return InvalidArgument("gives ", results.size(), " results, not ", step.results.size());
+    if (results.size() != step.results.size())
+      return InvalidArgument("gives ", results.size(), " results, not ", step.results.size());
     for (size_t r = 0; r < results.size(); ++r) {
       uint32_t index = step.results[r];
       if (index >= types_.size()) return InvalidArgument("writes buffer ", index, ", which does not exist");
-      if (types_[index] != results[r]) return InvalidArgument("writes ", TypeText(results[r]), " into a buffer of ", TypeText(types_[index]));
+      if (types_[index] != results[r])
+        return InvalidArgument("writes ", TypeText(results[r]), " into a buffer of ", TypeText(types_[index]));
       RETURN_IF_ERROR(Aliases(info, step, r));
     }
     return OkStatus();
@@ -135,7 +147,8 @@ class EntryValidator {
         named = step.inputs[j] == step.inputs[i] &&
                 std::find(spec.may_alias.begin(), spec.may_alias.end(), static_cast<int>(j)) != spec.may_alias.end();
       }
-      if (!(view || named) || range != ranges_[step.inputs[i]]) return InvalidArgument("result ", r, " overlaps input ", i);
+      if (!(view || named) || range != ranges_[step.inputs[i]])
+        return InvalidArgument("result ", r, " overlaps input ", i);
     }
     return OkStatus();
   }
@@ -161,7 +174,8 @@ Status ValidatePlan(const plan::PlanT& plan) {
     if (status.ok() && state->logical_rows >= 0 && (state->shape.empty() || state->logical_rows > state->shape[0])) {
       status = InvalidArgument("has more logical rows than rows");
     }
-    if (status.ok() && (state->kind > plan::StateKind::Scalars || state->init > plan::InitKind::Normal)) status = InvalidArgument("has an unknown kind");
+    if (status.ok() && (state->kind > plan::StateKind::Scalars || state->init > plan::InitKind::Normal))
+      status = InvalidArgument("has an unknown kind");
     if (!status.ok()) return Annotate(status, Cat("state ", state->name));
     places.emplace_back(state->offset, state->offset + ByteCount(TypeOf(*state)));
   }

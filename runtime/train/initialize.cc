@@ -12,8 +12,8 @@
 namespace gptc {
 namespace {
 
-// Four normals of one Philox block: words (0, 1) and (2, 3) each make a pair. The first word of a pair is taken from (0, 1], so
-// that its logarithm is finite (Box & Muller 1958).
+// Four normals of one Philox block: words (0, 1) and (2, 3) each make a pair. The first word of a pair is taken from
+// (0, 1], so that its logarithm is finite (Box & Muller 1958).
 void NormalBlock(PhiloxCounter counter, PhiloxKey key, float stddev, float* out, int64_t count) {
   PhiloxCounter words = Philox4x32(counter, key);
   float values[4];

@@ -33,7 +33,8 @@ Status Trainer::Run() {
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(SettleSteps());
   ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, &CpuKernel));
-  progress_ = std::make_unique<Progress>(STDERR_FILENO, options_.quiet ? Progress::Mode::kQuiet : ProgressModeOf(STDERR_FILENO));
+  progress_ = std::make_unique<Progress>(STDERR_FILENO,
+                                         options_.quiet ? Progress::Mode::kQuiet : ProgressModeOf(STDERR_FILENO));
   progress_->Note(Summary());
   if (options_.dry_run) {
     progress_->Note("dry run: plan, data and memory are in order; nothing was written");
@@ -48,9 +49,12 @@ Status Trainer::Run() {
 Status Trainer::CheckPlan() const {
   for (const char* name : {"micro_step.only", "micro_step.first", "micro_step.middle", "micro_step.last", "update"}) {
     const plan::EntryT* entry = FindEntry(plan_, name);
-    if (entry == nullptr) return InvalidArgument("the plan cannot train: it has no entry point ", name, "; compile a model with a `train` graph");
+    if (entry == nullptr)
+      return InvalidArgument("the plan cannot train: it has no entry point ", name,
+                             "; compile a model with a `train` graph");
   }
-  if (DimensionOf(plan_, "B") < 1 || DimensionOf(plan_, "T") < 1) return InvalidArgument("the plan names no B and T; compile the model again");
+  if (DimensionOf(plan_, "B") < 1 || DimensionOf(plan_, "T") < 1)
+    return InvalidArgument("the plan names no B and T; compile the model again");
   return OkStatus();
 }
 
@@ -80,13 +84,16 @@ Status Trainer::SettleSteps() {
   int64_t micro_tokens = batch_ * sequence_;
   if (options_.batch_tokens > 0) {
     if (options_.batch_tokens % micro_tokens != 0) {
-      return UsageError("--batch-tokens ", options_.batch_tokens, ": must be a multiple of the plan's micro-batch, B·T = ", batch_, "·", sequence_, " = ", micro_tokens);
+      return UsageError("--batch-tokens ", options_.batch_tokens,
+                        ": must be a multiple of the plan's micro-batch, B·T = ", batch_, "·", sequence_, " = ",
+                        micro_tokens);
     }
     options_.grad_accum = options_.batch_tokens / micro_tokens;
   }
   if (options_.epochs > 0) {
     int64_t windows = (train_shards_->tokens() - 1) / sequence_;
-    options_.steps = std::max<int64_t>(1, std::llround(options_.epochs * static_cast<double>(windows) / static_cast<double>(batch_ * options_.grad_accum)));
+    options_.steps = std::max<int64_t>(1, std::llround(options_.epochs * static_cast<double>(windows) /
+                                                       static_cast<double>(batch_ * options_.grad_accum)));
   }
   if (options_.schedule.decay_steps <= 0) options_.schedule.decay_steps = options_.steps;
   return CheckSchedule(options_.schedule);
@@ -96,7 +103,8 @@ Status Trainer::PrepareRun() {
   bool exists = IsRegularFile(JoinPath(options_.run, kPlanFile)) || IsDirectory(JoinPath(options_.run, "checkpoints"));
   bool other = options_.resume && !options_.resume->empty() && *options_.resume != "auto";
   if (exists && (!options_.resume || other)) {
-    return absl::AlreadyExistsError(Cat(options_.run, " holds a run already; give --resume to go on with it, or another -o"));
+    return absl::AlreadyExistsError(
+        Cat(options_.run, " holds a run already; give --resume to go on with it, or another -o"));
   }
   std::string from;
   if (options_.resume) {
@@ -106,7 +114,8 @@ Status Trainer::PrepareRun() {
     } else if (latest) {
       from = *latest;
     } else if (*options_.resume != "auto") {
-      return NotFound("--resume: ", options_.run, " has no checkpoint to go on from; give --resume=auto to start anew where there is none");
+      return NotFound("--resume: ", options_.run,
+                      " has no checkpoint to go on from; give --resume=auto to start anew where there is none");
     }
   }
   if (!from.empty()) {
@@ -114,7 +123,14 @@ Status Trainer::PrepareRun() {
   } else {
     RETURN_IF_ERROR(LoadStart());
   }
-  LoaderOptions loader{.batch = batch_, .sequence = sequence_, .order = options_.order, .seed = options_.seed, .rank = 0, .ranks = 1, .cursor = done_.cursor, .prefetch = 4};
+  LoaderOptions loader{.batch = batch_,
+                       .sequence = sequence_,
+                       .order = options_.order,
+                       .seed = options_.seed,
+                       .rank = 0,
+                       .ranks = 1,
+                       .cursor = done_.cursor,
+                       .prefetch = 4};
   ASSIGN_OR_RETURN(loader_, BatchLoader::Create(train_shards_, loader));
 
   RETURN_IF_ERROR(MakeDirectories(options_.run));
@@ -153,16 +169,22 @@ Status Trainer::Resume(const std::string& from) {
     const StoredTensor* stored = optimizer.Find(state.name);
     TensorView view = executor_->state(static_cast<int>(i));
     std::string where = JoinPath(checkpoint.folder(), OptimizerFile(0));
-    if (stored == nullptr) return InvalidArgument(where, ": has no tensor ", state.name, ", which the plan's optimizer needs; --init-from takes the weights alone");
+    if (stored == nullptr)
+      return InvalidArgument(where, ": has no tensor ", state.name,
+                             ", which the plan's optimizer needs; --init-from takes the weights alone");
     if (stored->type != ElementType::kF32 || stored->shape != view.type.shape) {
-      return InvalidArgument(where, ": ", state.name, " is ", ShapeText(stored->shape), ", the plan has ", ShapeText(view.type.shape), "; it is a checkpoint of another model");
+      return InvalidArgument(where, ": ", state.name, " is ", ShapeText(stored->shape), ", the plan has ",
+                             ShapeText(view.type.shape), "; it is a checkpoint of another model");
     }
     std::copy(stored->bytes.begin(), stored->bytes.end(), view.as<std::byte>());
   }
   const nlohmann::json& state = checkpoint.state();
-  auto number = [&](const char* key, double otherwise) { return state.contains(key) && state[key].is_number() ? state[key].get<double>() : otherwise; };
+  auto number = [&](const char* key, double otherwise) {
+    return state.contains(key) && state[key].is_number() ? state[key].get<double>() : otherwise;
+  };
   if (!state.contains("step") || !state["step"].is_number_integer()) {
-    return InvalidArgument(JoinPath(checkpoint.folder(), kStateFile), ": names no step to go on from; --init-from takes the weights alone");
+    return InvalidArgument(JoinPath(checkpoint.folder(), kStateFile),
+                           ": names no step to go on from; --init-from takes the weights alone");
   }
   done_.step = state["step"].get<int64_t>();
   done_.tokens = static_cast<int64_t>(number("tokens", 0));
@@ -198,14 +220,16 @@ Status Trainer::Loop() {
     if (options_.eval_every > 0 && windows_ && (step % options_.eval_every == 0 || step == options_.steps)) {
       ASSIGN_OR_RETURN(double loss, Validate());
       RETURN_IF_ERROR(metrics_->WriteVal(step, loss));
-      progress_->Note(absl::StrFormat("step %d | val loss %.4f%s", step, loss, loss < done_.best_loss ? " | best so far" : ""));
+      progress_->Note(
+          absl::StrFormat("step %d | val loss %.4f%s", step, loss, loss < done_.best_loss ? " | best so far" : ""));
       best = loss < done_.best_loss;
       done_.best_loss = std::min(done_.best_loss, loss);
     }
     if (options_.sample_every > 0 && step % options_.sample_every == 0) RETURN_IF_ERROR(Sample(step));
     bool interrupted = Interrupted();
     bool due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
-    if (due || interrupted || step == options_.steps || (best && options_.checkpoint_every > 0)) RETURN_IF_ERROR(SaveCheckpoint(best));
+    if (due || interrupted || step == options_.steps || (best && options_.checkpoint_every > 0))
+      RETURN_IF_ERROR(SaveCheckpoint(best));
     if (interrupted) {
       return absl::CancelledError(Cat("interrupted; saved at step ", step, ", go on with --resume"));
     }
@@ -222,7 +246,10 @@ Status Trainer::Step(int64_t step) {
   double loss = 0, count = 0;
   for (int64_t micro = 0; micro < options_.grad_accum; ++micro) {
     bool first = micro == 0, last = micro + 1 == options_.grad_accum;
-    BoundEntry* entry = executor_->entry(first && last ? "micro_step.only" : first ? "micro_step.first" : last ? "micro_step.last" : "micro_step.middle");
+    BoundEntry* entry = executor_->entry(first && last ? "micro_step.only"
+                                         : first       ? "micro_step.first"
+                                         : last        ? "micro_step.last"
+                                                       : "micro_step.middle");
     RETURN_IF_ERROR(loader_->Next(Ids(entry->input("tokens")), Ids(entry->input("targets"))));
     SetScalar(kFirstSequence, static_cast<double>(loader_->first_sequence()));
     entry->Run();
@@ -231,16 +258,20 @@ Status Trainer::Step(int64_t step) {
   }
   loss /= count;
   if (!std::isfinite(loss)) {
-    return absl::AbortedError(Cat("step ", step, ": the loss is not finite (", loss, "); ",
-                                  saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(), "try a smaller --lr or a longer --warmup"));
+    return absl::AbortedError(
+        Cat("step ", step, ": the loss is not finite (", loss, "); ",
+            saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
+            "try a smaller --lr or a longer --warmup"));
   }
   SetScalar(kInverseTokens, 1 / count);
   BoundEntry* update = executor_->entry("update");
   update->Run();
   double norm = *update->output("norm").as<float>();
   if (!std::isfinite(norm)) {
-    return absl::AbortedError(Cat("step ", step, ": the gradient is not finite; the weights were left as they were, ",
-                                  saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(), "try a smaller --lr or a longer --warmup"));
+    return absl::AbortedError(
+        Cat("step ", step, ": the gradient is not finite; the weights were left as they were, ",
+            saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
+            "try a smaller --lr or a longer --warmup"));
   }
   executor_->RunIfPresent("prepare");
   double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -249,14 +280,23 @@ Status Trainer::Step(int64_t step) {
   done_.tokens += tokens;
   done_.cursor = loader_->cursor();
   double rate = static_cast<double>(tokens) / ms * 1e3;
-  RETURN_IF_ERROR(metrics_->WriteTrain({.step = step, .loss = loss, .grad_norm = norm, .lr = lr, .tokens = tokens, .ms = ms, .tokens_per_s = rate}));
-  progress_->Step({.step = step, .steps = options_.steps, .loss = loss, .grad_norm = norm, .lr = lr, .ms = ms, .tokens_per_s = rate, .mfu = std::nullopt});
+  RETURN_IF_ERROR(metrics_->WriteTrain(
+      {.step = step, .loss = loss, .grad_norm = norm, .lr = lr, .tokens = tokens, .ms = ms, .tokens_per_s = rate}));
+  progress_->Step({.step = step,
+                   .steps = options_.steps,
+                   .loss = loss,
+                   .grad_norm = norm,
+                   .lr = lr,
+                   .ms = ms,
+                   .tokens_per_s = rate,
+                   .mfu = std::nullopt});
   return OkStatus();
 }
 
 StatusOr<double> Trainer::Validate() {
   BoundEntry* score = executor_->entry("score");
-  if (score == nullptr) return FailedPrecondition("the plan has no entry point score; --eval-every 0 trains without validation");
+  if (score == nullptr)
+    return FailedPrecondition("the plan has no entry point score; --eval-every 0 trains without validation");
   double sum = 0;
   int64_t count = 0, batches = std::min<int64_t>(windows_->batches(), std::max<int64_t>(1, options_.eval_batches));
   for (int64_t b = 0; b < batches; ++b) {
@@ -272,7 +312,8 @@ StatusOr<double> Trainer::Validate() {
 
 Status Trainer::Sample(int64_t step) {
   if (!sampler_) return OkStatus();
-  ASSIGN_OR_RETURN(std::string text, sampler_(*executor_, tokenizer_.get(), options_.sample_tokens, options_.seed + static_cast<uint64_t>(step)));
+  ASSIGN_OR_RETURN(std::string text, sampler_(*executor_, tokenizer_.get(), options_.sample_tokens,
+                                              options_.seed + static_cast<uint64_t>(step)));
   progress_->Note(Cat("step ", step, " | sample: ", text));
   return OkStatus();
 }
@@ -291,8 +332,13 @@ Status Trainer::SaveCheckpoint(bool best) {
   content.tensors.emplace_back(OptimizerFile(0), std::move(optimizer));
   int eot = tokenizer_ != nullptr && tokenizer_->eot() ? *tokenizer_->eot() : -1;
   content.files.emplace_back("config.json", ConfigJson(plan_, eot));
-  content.state = {{"step", done_.step},           {"tokens", done_.tokens}, {"windows", done_.cursor.windows}, {"sequence", sequence_},
-                   {"order", options_.order == Order::kShuffled ? "shuffled" : "sequential"}, {"seed", options_.seed}, {"steps", options_.steps}};
+  content.state = {{"step", done_.step},
+                   {"tokens", done_.tokens},
+                   {"windows", done_.cursor.windows},
+                   {"sequence", sequence_},
+                   {"order", options_.order == Order::kShuffled ? "shuffled" : "sequential"},
+                   {"seed", options_.seed},
+                   {"steps", options_.steps}};
   if (std::isfinite(done_.best_loss)) content.state["best_loss"] = done_.best_loss;
   RETURN_IF_ERROR(checkpoints_->Write(content).status());
   saved_step_ = done_.step;
@@ -305,11 +351,18 @@ std::string Trainer::Summary() const {
     if (int64_t value = ConfigInt(plan_, key, -1); value >= 0) shape += Cat(shape.empty() ? "" : ", ", value, " ", key);
   }
   int64_t scratch = static_cast<int64_t>(executor_->scratch_bytes());
-  std::string text = Cat(plan_.model, " · ", Grouped(ParameterCount(plan_)), " parameters", shape.empty() ? "" : Cat(" (", shape, ")"), " · plan ", HumanBytes(PeakBytes(plan_) + scratch),
-                         " peak (state ", HumanBytes(plan_.state_bytes), ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch), ") · ", plan_.target);
-  text += Cat("\n", Grouped(train_shards_->tokens()), " tokens to train on", val_shards_ ? Cat(", ", Grouped(val_shards_->tokens()), " to validate") : std::string(), " · ", options_.steps,
-              " steps of ", Grouped(batch_ * sequence_ * options_.grad_accum), " tokens (", batch_, " × ", sequence_, options_.grad_accum > 1 ? Cat(" × ", options_.grad_accum, " micro-batches") : std::string(),
-              "), ", absl::StrFormat("%.2f", static_cast<double>(options_.steps * batch_ * options_.grad_accum * sequence_) / static_cast<double>(train_shards_->tokens())), " epochs");
+  std::string text =
+      Cat(plan_.model, " · ", Grouped(ParameterCount(plan_)), " parameters", shape.empty() ? "" : Cat(" (", shape, ")"),
+          " · plan ", HumanBytes(PeakBytes(plan_) + scratch), " peak (state ", HumanBytes(plan_.state_bytes),
+          ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch), ") · ", plan_.target);
+  text +=
+      Cat("\n", Grouped(train_shards_->tokens()), " tokens to train on",
+          val_shards_ ? Cat(", ", Grouped(val_shards_->tokens()), " to validate") : std::string(), " · ",
+          options_.steps, " steps of ", Grouped(batch_ * sequence_ * options_.grad_accum), " tokens (", batch_, " × ",
+          sequence_, options_.grad_accum > 1 ? Cat(" × ", options_.grad_accum, " micro-batches") : std::string(), "), ",
+          absl::StrFormat("%.2f", static_cast<double>(options_.steps * batch_ * options_.grad_accum * sequence_) /
+                                      static_cast<double>(train_shards_->tokens())),
+          " epochs");
   return text;
 }
 

@@ -1,5 +1,5 @@
-// The training loop: batches -> micro-steps -> update, with evaluation, sampling, metrics and checkpoints around it. It knows entry
-// points and state kinds, never ops.
+// The training loop: batches -> micro-steps -> update, with evaluation, sampling, metrics and checkpoints around it. It
+// knows entry points and state kinds, never ops.
 #ifndef GPTC_RUNTIME_TRAIN_TRAINER_H_
 #define GPTC_RUNTIME_TRAIN_TRAINER_H_
 
@@ -24,18 +24,19 @@ struct TrainOptions {
   std::string data;  // folder of shards
   std::string run;   // output directory
   int64_t steps = 1000;
-  double epochs = 0;        // > 0: sets steps
-  int64_t grad_accum = 1;   // micro-batches an optimizer step
-  int64_t batch_tokens = 0; // > 0: sets grad_accum; a multiple of the plan's B·T
-  Schedule schedule;        // decay_steps 0: = steps
+  double epochs = 0;         // > 0: sets steps
+  int64_t grad_accum = 1;    // micro-batches an optimizer step
+  int64_t batch_tokens = 0;  // > 0: sets grad_accum; a multiple of the plan's B·T
+  Schedule schedule;         // decay_steps 0: = steps
   double weight_decay = 0.1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, clip = 1.0;
   uint64_t seed = 1337;
   Order order = Order::kShuffled;
   int64_t eval_every = 250, eval_batches = 20;
   int64_t sample_every = 0, sample_tokens = 128;
   int64_t checkpoint_every = 500, keep = 3;
-  std::string init_from;               // HF folder, run or checkpoint whose weights to start from
-  std::optional<std::string> resume;   // "": this run's newest checkpoint; "auto": the same, or anew; else a run or checkpoint
+  std::string init_from;  // HF folder, run or checkpoint whose weights to start from
+  std::optional<std::string>
+      resume;  // "": this run's newest checkpoint; "auto": the same, or anew; else a run or checkpoint
   bool dry_run = false;
   bool quiet = false;
 };
@@ -43,21 +44,25 @@ struct TrainOptions {
 class Trainer {
  public:
   // The plan and `sample` (called every sample_every steps; may be null) must outlive the trainer.
-  Trainer(const plan::PlanT& plan, std::string plan_bytes, const TrainOptions& options) : plan_(plan), plan_bytes_(std::move(plan_bytes)), options_(options) {}
+  Trainer(const plan::PlanT& plan, std::string plan_bytes, const TrainOptions& options)
+      : plan_(plan), plan_bytes_(std::move(plan_bytes)), options_(options) {}
 
   // Text of config.resolved.toml.
   void set_resolved_config(std::string text) { resolved_config_ = std::move(text); }
   // Generates a text with the current weights.
-  void set_sampler(std::function<StatusOr<std::string>(Executor&, const Tokenizer*, int64_t tokens, uint64_t seed)> sampler) { sampler_ = std::move(sampler); }
+  void set_sampler(
+      std::function<StatusOr<std::string>(Executor&, const Tokenizer*, int64_t tokens, uint64_t seed)> sampler) {
+    sampler_ = std::move(sampler);
+  }
 
-  // Trains to the last step. Errors: Aborted for a loss that is not finite (checkpoints before it stay), Cancelled after an
-  // interruption was saved, OutOfMemory before the first step, and those of data, checkpoints and files.
+  // Trains to the last step. Errors: Aborted for a loss that is not finite (checkpoints before it stay), Cancelled
+  // after an interruption was saved, OutOfMemory before the first step, and those of data, checkpoints and files.
   Status Run();
 
  private:
-  struct Progressed {   // what a checkpoint's state.json holds
-    int64_t step = 0;   // optimizer steps done
-    int64_t tokens = 0; // trained on
+  struct Progressed {    // what a checkpoint's state.json holds
+    int64_t step = 0;    // optimizer steps done
+    int64_t tokens = 0;  // trained on
     Cursor cursor;
     double best_loss = std::numeric_limits<double>::infinity();
   };

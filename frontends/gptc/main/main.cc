@@ -8,11 +8,13 @@
 
 int main(int argc, char** argv) {
   std::vector<std::unique_ptr<gptc::Subcommand>> commands;
-  for (auto make : {&gptc::MakeModelCommand, &gptc::MakeCompileCommand, &gptc::MakeOptCommand, &gptc::MakePassesCommand,
-                    &gptc::MakeInspectCommand, &gptc::MakeExplainCommand, &gptc::MakeDiffCommand, &gptc::MakeDotCommand}) {
+  for (auto make :
+       {&gptc::MakeModelCommand, &gptc::MakeCompileCommand, &gptc::MakeOptCommand, &gptc::MakePassesCommand,
+        &gptc::MakeInspectCommand, &gptc::MakeExplainCommand, &gptc::MakeDiffCommand, &gptc::MakeDotCommand}) {
     commands.push_back(make());
   }
-  return gptc::RunProgram({"gptc", "compile GPT-2-class models to plans",
-                           "gptc model gpt2 --preset 124M -o gpt2.graph && gptc compile gpt2.graph -o plan.fb --batch 4 --seq 256"},
-                          std::move(commands), argc, argv);
+  return gptc::RunProgram(
+      {"gptc", "compile GPT-2-class models to plans",
+       "gptc model gpt2 --preset 124M -o gpt2.graph && gptc compile gpt2.graph -o plan.fb --batch 4 --seq 256"},
+      std::move(commands), argc, argv);
 }
