@@ -22,6 +22,15 @@ struct Block {
   int state = -1;
 };
 
+// The value in whose memory `value` lies.
+Value BehindViews(const Graph& graph, Value value) {
+  while (true) {
+    const ValueInfo& info = graph.info(value);
+    if (info.kind != ValueInfo::Kind::kResult || InfoOf(graph.ops[info.producer].op).execution != Execution::kView) return value;
+    value = graph.ops[info.producer].inputs[0];
+  }
+}
+
 // Decides which values of a graph share a block. Steps are numbered 0..n-1 by op; inputs begin at -1; outputs end at n.
 class BlockAssigner {
  public:
@@ -69,13 +78,7 @@ class BlockAssigner {
     }
   }
 
-  Value BehindViews(Value value) const {
-    while (true) {
-      const ValueInfo& info = graph_.info(value);
-      if (info.kind != ValueInfo::Kind::kResult || InfoOf(graph_.ops[info.producer].op).execution != Execution::kView) return value;
-      value = graph_.ops[info.producer].inputs[0];
-    }
-  }
+  Value BehindViews(Value value) const { return gptc::BehindViews(graph_, value); }
 
   // Wants the stored value, and the operands it may be written over, in the state's memory, as far back as that is legal: nothing
   // may read the old content after the first of them is written (the op that writes it may, where it may write in place).
@@ -177,18 +180,33 @@ class BlockAssigner {
   std::map<int, int> state_blocks_;
 };
 
-// A store of a state's value, of a graph input, or of a value stored already gets a copy of its own.
-Status CopyForeignStores(Module& module, Graph& graph) {
-  std::vector<bool> stored(graph.value_count());
-  for (size_t i = 0; i < graph.stores.size(); ++i) {
-    Value value = graph.stores[i].value;
-    if (graph.info(value).kind == ValueInfo::Kind::kResult && !stored[value.id]) {
-      stored[value.id] = true;
+// A copy at the graph's end. It has the line that made the value, where that is known: no line of the model asked for it.
+StatusOr<Value> AppendCopy(Module& module, Graph& graph, Value value) {
+  GraphBuilder builder(module, graph);
+  Value copy = builder.Copy({&builder, value}).value;
+  RETURN_IF_ERROR(builder.Finish());
+  const ValueInfo& info = graph.info(value);
+  graph.ops.back().location = info.kind == ValueInfo::Kind::kResult ? graph.ops[info.producer].location : Location{};
+  return copy;
+}
+
+// What lies in the memory of a state or an input and is to outlast the run gets a copy of its own: every store of such a value, or
+// of one stored already, and every output that is the old content of a state that the graph stores to.
+Status CopyWhatOutlasts(Module& module, Graph& graph) {
+  std::vector<bool> stored(graph.value_count()), replaced(module.states.size());
+  for (Store& store : graph.stores) {
+    replaced[store.state] = true;
+    const bool own = graph.info(BehindViews(graph, store.value)).kind == ValueInfo::Kind::kResult;
+    if (own && !stored[store.value.id]) {
+      stored[store.value.id] = true;
       continue;
     }
-    GraphBuilder builder(module, graph);
-    graph.stores[i].value = builder.Copy({&builder, value}).value;
-    RETURN_IF_ERROR(builder.Finish());
+    ASSIGN_OR_RETURN(store.value, AppendCopy(module, graph, store.value));
+  }
+  for (Output& output : graph.outputs) {
+    const ValueInfo& info = graph.info(BehindViews(graph, output.value));
+    if (info.kind != ValueInfo::Kind::kState || !replaced[info.producer]) continue;
+    ASSIGN_OR_RETURN(output.value, AppendCopy(module, graph, output.value));
   }
   return OkStatus();
 }
@@ -232,7 +250,7 @@ Status PlanMemory(Module& module, PassContext& context) {
     at += Aligned(ByteCount(state.type));
   }
   for (Graph& graph : module.graphs) {
-    RETURN_IF_ERROR(CopyForeignStores(module, graph));
+    RETURN_IF_ERROR(CopyWhatOutlasts(module, graph));
     BlockAssigner assigner(module, graph);
     assigner.Run();
     std::vector<int> arena_index;

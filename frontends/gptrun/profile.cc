@@ -24,7 +24,7 @@ namespace {
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kSeed = 1;
+constexpr uint64_t kInitSeed = 1;
 constexpr size_t kSlowest = 20;
 
 // One entry point and the seconds of each of its steps, over all runs.
@@ -100,7 +100,7 @@ class ProfileCommand : public Subcommand {
     app.add_option("plan", path_, "The plan, from gptc compile")->required();
     app.add_option("--entry", entries_,
                    "An entry point; may be repeated. Default: an optimizer step (micro_step.only, update), else score");
-    app.add_option("--steps", steps_, "How many times; the first more is not counted")
+    app.add_option("--steps", steps_, "Runs that are measured; one more before them is not")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
         ->capture_default_str();
     app.add_flag("--by-step", by_step_,
@@ -119,7 +119,7 @@ class ProfileCommand : public Subcommand {
     std::vector<std::string> bound = entries_;
     bound.push_back("prepare");
     ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Executor::Create(*plan, &CpuKernel, {.entries = bound}));
-    InitializeParameters(*executor, kSeed);
+    InitializeParameters(*executor, kInitSeed);
     SetScalars(*executor);
     executor->RunIfPresent("prepare");
     Measure(*executor);

@@ -123,6 +123,9 @@ class TrainCommand : public Subcommand {
             ->expected(0, 1)
             ->group("Start");
     app.add_flag("--dry-run", o.dry_run, "Check plan, data and memory, then stop")->group("Start");
+    app.add_flag("--debug-memory", o.isolate,
+                 "Give every value poisoned memory of its own: slow, must not change a bit")
+        ->group("Machine");
     DeclareThreads(app, threads_);
     app.footer("Example:\n  gptrun train plan.fb --data shards/ -o run/ --steps 2000 --lr 1e-3 --warmup 100");
   }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "ir/base/check.h"
 #include "ir/base/scalars.h"
+#include "runtime/cpu/ceilings.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/data/tokenizer/load.h"
 #include "runtime/formats/files.h"
@@ -32,7 +33,7 @@ Status Trainer::Run() {
   RETURN_IF_ERROR(CheckPlan());
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(SettleSteps());
-  ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, &CpuKernel));
+  ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, &CpuKernel, {.entries = {}, .isolate = options_.isolate}));
   progress_ = std::make_unique<Progress>(STDERR_FILENO,
                                          options_.quiet ? Progress::Mode::kQuiet : ProgressModeOf(STDERR_FILENO));
   progress_->Note(Summary());
@@ -105,6 +106,14 @@ Status Trainer::PrepareRun() {
   if (exists && (!options_.resume || other)) {
     return absl::AlreadyExistsError(
         Cat(options_.run, " holds a run already; give --resume to go on with it, or another -o"));
+  }
+  if (exists && tokenizer_ != nullptr) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> before, RunTokenizer(options_.run));
+    if (before != nullptr && before->hash() != tokenizer_->hash()) {
+      return InvalidArgument(options_.data, ": these shards were made with another tokenizer than the run in ",
+                             options_.run, "; tokenize the text with --tokenizer ",
+                             JoinPath(options_.run, kTokenizerFolder));
+    }
   }
   std::string from;
   if (options_.resume) {
@@ -289,7 +298,7 @@ Status Trainer::Step(int64_t step) {
                    .lr = lr,
                    .ms = ms,
                    .tokens_per_s = rate,
-                   .mfu = std::nullopt});
+                   .mfu = Mfu(rate, ms)});
   return OkStatus();
 }
 
@@ -343,6 +352,23 @@ Status Trainer::SaveCheckpoint(bool best) {
   RETURN_IF_ERROR(checkpoints_->Write(content).status());
   saved_step_ = done_.step;
   return OkStatus();
+}
+
+std::optional<double> Trainer::Mfu(double tokens_per_s, double ms) {
+  constexpr double kLongRunMs = 60e3, kMeasureSeconds = 0.4;
+  int64_t layers = ConfigInt(plan_, "layers", 0), width = ConfigInt(plan_, "width", 0);
+  if (layers <= 0 || width <= 0 || ceiling_gflops_ < 0) return std::nullopt;
+  if (ceiling_gflops_ == 0) {
+    if (done_.step < start_step_ + 5 || static_cast<double>(options_.steps - done_.step) * ms < kLongRunMs)
+      return std::nullopt;
+    GemmCeilingShape shape{.tokens = batch_ * sequence_, .width = width, .layers = layers, .vocab = 0};
+    ceiling_gflops_ = MeasureGemmGflops(DType::kF32, shape, kMeasureSeconds).value_or(-1);
+    if (ceiling_gflops_ <= 0) return std::nullopt;
+  }
+  // 6P for the products with parameters, forward and backward, and 6·L·C·T for causal attention.
+  double per_token =
+      6.0 * static_cast<double>(ParameterCount(plan_)) + 6.0 * static_cast<double>(layers * width * sequence_);
+  return per_token * tokens_per_s / (ceiling_gflops_ * 1e9);
 }
 
 std::string Trainer::Summary() const {

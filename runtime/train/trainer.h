@@ -38,6 +38,7 @@ struct TrainOptions {
   std::optional<std::string>
       resume;  // "": this run's newest checkpoint; "auto": the same, or anew; else a run or checkpoint
   bool dry_run = false;
+  bool isolate = false;  // ExecutorOptions::isolate: every value in poisoned memory of its own
   bool quiet = false;
 };
 
@@ -79,6 +80,9 @@ class Trainer {
   Status SaveCheckpoint(bool best);
   Status Sample(int64_t step);
   std::string Summary() const;
+  // Share of the machine's GEMM ceiling at this rate of tokens; none where it is not known. Measures the ceiling once,
+  // in a run long enough not to notice.
+  std::optional<double> Mfu(double tokens_per_s, double ms);
   void SetScalar(int index, double value);
 
   const plan::PlanT& plan_;
@@ -97,6 +101,7 @@ class Trainer {
   std::unique_ptr<Progress> progress_;
   Progressed done_;
   int64_t saved_step_ = -1;
+  double ceiling_gflops_ = 0;  // 0: not measured; below 0: cannot be
   int64_t start_step_ = 0;
 };
 
