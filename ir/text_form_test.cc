@@ -374,5 +374,44 @@ TEST(TextForm, LongModules) {
   EXPECT_EQ(PrintModule(module), text);
 }
 
+TEST(TextForm, ResultsMayLieInAStatesMemory) {
+  const std::string text = R"(module m {
+  state s: f32[4] cache @0
+
+  graph f(x: f32[2] @0) {
+    %a: f32[4] @s = exp s
+    %b: f32[2] @s, %c: f32[2] @64 = split %a {axis = 0, parts = 2}
+    return c = %c
+    store s = %a
+  }
+}
+)";
+  Module module = MustParse(text);
+  EXPECT_EQ(PrintModule(module), text);
+  const Graph& graph = module.graphs[0];
+  EXPECT_EQ(graph.info(graph.ops[0].results[0]).in_state, 0);
+  EXPECT_EQ(graph.info(graph.ops[0].results[0]).offset, -1);
+  EXPECT_EQ(graph.info(graph.ops[1].results[1]).in_state, -1);
+  // The state's own value has neither.
+  EXPECT_EQ(graph.info(graph.FindState(0)).offset, -1);
+}
+
+TEST(TextForm, PlacesInStatesAreChecked) {
+  auto error = [](std::string_view op) {
+    return Message(
+        ParseModule(Cat("module m {\n  state s: f32[4] cache\n  graph f(x: f32[8]) {\n    ", op, "\n  }\n}\n"),
+                    "m.graph")
+            .status());
+  };
+  EXPECT_EQ(error("%a: f32[8] @t = exp x"),
+            "m.graph:4:17: error: unknown state 't'\n    4 |     %a: f32[8] @t = exp x\n      |                 ^ did "
+            "you mean 's'?");
+  EXPECT_EQ(error("%a: f32[8] @s = exp x"),
+            "m.graph:4:16: error: %a is larger than the state s\n    4 |     %a: f32[8] @s = exp x\n      |            "
+            "    ^ f32[8] does not fit into f32[4]");
+  EXPECT_EQ(error("%a @s = exp s"), "");
+  EXPECT_NE(error("%a @s @64 = exp s"), "");
+}
+
 }  // namespace
 }  // namespace gptc

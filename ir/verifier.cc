@@ -127,9 +127,11 @@ class GraphVerifier {
     }
     if (info.offset != -1) return "it lies in a state's memory and at an offset";
     const State& state = module_.states[info.in_state];
-    if (!TypeProblem(state.type, module_.dimensions.size()).empty()) return Cat("it lies in the broken state ", state.name);
+    if (!TypeProblem(state.type, module_.dimensions.size()).empty())
+      return Cat("it lies in the broken state ", state.name);
     const bool known = IsStatic(info.type.shape) && IsStatic(state.type.shape);
-    if (known && ByteCount(info.type) > ByteCount(state.type)) return Cat("it is larger than the state ", state.name, ", where it lies");
+    if (known && ByteCount(info.type) > ByteCount(state.type))
+      return Cat("it is larger than the state ", state.name, ", where it lies");
     return "";
   }
 

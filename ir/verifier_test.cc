@@ -119,6 +119,14 @@ TEST(Verifier, GraphInvariants) {
             "graph g: op 1, '%b-1: f32[B, 4] = gelu %a' (m.graph:8): the text form cannot hold the name \"b-1\"");
   EXPECT_EQ(After([](M&, G& g) { g.info(g.ops[0].results[0]).offset = -64; }),
             "graph g: op 0, '%a: f32[B, 4] @-64 = linear x, w' (a.cc:7): graph g: value a: offset -64 is negative");
+  EXPECT_EQ(
+      After([](M&, G& g) { g.info(g.ops[0].results[0]).in_state = 1; }),
+      "graph g: op 0, '%a: f32[B, 4] @64 @m.w = linear x, w' (a.cc:7): graph g: value a: it lies in a state's memory "
+      "and at an offset");
+  EXPECT_EQ(After([](M&, G& g) { g.info(g.ops[1].results[0]).in_state = 7; }),
+            "graph g: op 1, '%b: f32[B, 4] @<no state> = gelu %a' (m.graph:8): graph g: value b: it lies in state 7, "
+            "which does not exist");
+  EXPECT_EQ(After([](M&, G& g) { g.info(g.ops[1].results[0]).in_state = 1; }), "ok");
   EXPECT_EQ(After([](M&, G& g) { g.outputs[1].name = std::string("a"); }), "graph g: two of the name a (output)");
   EXPECT_EQ(After([](M&, G& g) { g.outputs[1].value = Value{}; }),
             "graph g: output c: handle -1 is no value of the graph");

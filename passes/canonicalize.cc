@@ -14,29 +14,41 @@ class Canonicalizer {
   // What stands for the op's only result from now on; invalid: the op stays.
   Value Simplify(const OpNode& node) {
     switch (node.op) {
-      case Op::kSoftmax: return Softmax(node);
-      case Op::kReshape: return Reshape(node);
-      case Op::kTranspose: return Transpose(node);
+      case Op::kSoftmax:
+        return Softmax(node);
+      case Op::kReshape:
+        return Reshape(node);
+      case Op::kTranspose:
+        return Transpose(node);
       case Op::kBroadcast:
       case Op::kCast:
       case Op::kSlice:
-      case Op::kPad: return SameType(node) ? node.inputs[0] : Value{};
-      case Op::kConcat: return node.inputs.size() == 1 ? node.inputs[0] : Value{};
-      case Op::kSplit: return node.results.size() == 1 ? node.inputs[0] : Value{};
+      case Op::kPad:
+        return SameType(node) ? node.inputs[0] : Value{};
+      case Op::kConcat:
+        return node.inputs.size() == 1 ? node.inputs[0] : Value{};
+      case Op::kSplit:
+        return node.results.size() == 1 ? node.inputs[0] : Value{};
       case Op::kSum:
       case Op::kMean:
-      case Op::kReduceMax: return node.attributes.Ints("axes").empty() ? node.inputs[0] : Value{};
-      case Op::kAdd: return Neutral(node, 0, /*commutes=*/true);
-      case Op::kSub: return Neutral(node, 0, false);
-      case Op::kMul: return Neutral(node, 1, true);
-      case Op::kDiv: return Neutral(node, 1, false);
+      case Op::kReduceMax:
+        return node.attributes.Ints("axes").empty() ? node.inputs[0] : Value{};
+      case Op::kAdd:
+        return Neutral(node, 0, /*commutes=*/true);
+      case Op::kSub:
+        return Neutral(node, 0, false);
+      case Op::kMul:
+        return Neutral(node, 1, true);
+      case Op::kDiv:
+        return Neutral(node, 1, false);
       case Op::kNeg:
       case Op::kCopy: {
         const OpNode* inner = rewriter_.Producer(node.inputs[0]);
         if (inner == nullptr || inner->op != node.op) return {};
         return node.op == Op::kNeg ? inner->inputs[0] : inner->results[0];
       }
-      default: return {};
+      default:
+        return {};
     }
   }
 

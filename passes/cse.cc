@@ -37,7 +37,8 @@ bool SameValue(const AttributeValue& a, const AttributeValue& b) {
 
 bool Same(const OpNode& a, const OpNode& b) {
   return a.op == b.op && a.inputs == b.inputs &&
-         std::equal(a.attributes.items().begin(), a.attributes.items().end(), b.attributes.items().begin(), b.attributes.items().end(),
+         std::equal(a.attributes.items().begin(), a.attributes.items().end(), b.attributes.items().begin(),
+                    b.attributes.items().end(),
                     [](const auto& x, const auto& y) { return x.first == y.first && SameValue(x.second, y.second); });
 }
 
@@ -59,7 +60,8 @@ Status EliminateCommonSubexpressions(Module& module, PassContext& context) {
         continue;
       }
       for (size_t r = 0; r < node.results.size(); ++r) rewriter.Replace(node.results[r], earlier->results[r]);
-      context.Done(node.location, Cat(graph.name, ": ", NameOf(node.op), " is computed already at ", earlier->location.Text()));
+      context.Done(node.location,
+                   Cat(graph.name, ": ", NameOf(node.op), " is computed already at ", earlier->location.Text()));
     }
     RETURN_IF_ERROR(rewriter.Finish());
   }

@@ -1,5 +1,5 @@
-// Common subexpressions: an op with the same operands and attributes as an earlier one is replaced by it. All ops are pure
-// functions of their operands (dropout's mask is one of its key and the scalars), so equal means equal.
+// Common subexpressions: an op with the same operands and attributes as an earlier one is replaced by it. All ops are
+// pure functions of their operands (dropout's mask is one of its key and the scalars), so equal means equal.
 //
 //   %a = exp %x;  %b = exp %x;  %c = add %a, %b   ->   %a = exp %x;  %c = add %a, %a
 #ifndef GPTC_PASSES_CSE_H_

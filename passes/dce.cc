@@ -11,7 +11,8 @@ Status EliminateDeadCode(Module& module, PassContext&) {
     for (const Store& store : graph.stores) live[store.value.id] = true;
     std::vector<OpNode> kept;
     for (auto node = graph.ops.rbegin(); node != graph.ops.rend(); ++node) {
-      if (std::none_of(node->results.begin(), node->results.end(), [&](Value result) { return live[result.id]; })) continue;
+      if (std::none_of(node->results.begin(), node->results.end(), [&](Value result) { return live[result.id]; }))
+        continue;
       for (Value input : node->inputs) live[input.id] = true;
       kept.push_back(std::move(*node));
     }

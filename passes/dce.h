@@ -1,4 +1,5 @@
-// Drops every op none of whose results is read by a kept op, an output or a store. All ops are pure, so nothing else counts.
+// Drops every op none of whose results is read by a kept op, an output or a store. All ops are pure, so nothing else
+// counts.
 //
 //   %a = exp %x;  %b = neg %x;  return %b   ->   %b = neg %x;  return %b
 #ifndef GPTC_PASSES_DCE_H_

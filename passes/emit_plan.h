@@ -1,4 +1,5 @@
-// The last graph, written down one to one: every value a buffer, every op a step, every state a state. Needs PlanMemory.
+// The last graph, written down one to one: every value a buffer, every op a step, every state a state. Needs
+// PlanMemory.
 #ifndef GPTC_PASSES_EMIT_PLAN_H_
 #define GPTC_PASSES_EMIT_PLAN_H_
 
@@ -12,9 +13,9 @@
 namespace gptc {
 
 struct EmitOptions {
-  std::string compiler;   // version of the compiler
-  std::string target;     // "cpu:avx512"
-  std::string precision;  // "f32"
+  std::string compiler;                                      // version of the compiler
+  std::string target;                                        // "cpu:avx512"
+  std::string precision;                                     // "f32"
   std::vector<std::pair<std::string, std::string>> options;  // of the compilation
 };
 

@@ -7,7 +7,8 @@ class Accumulator {
  public:
   explicit Accumulator(Graph& graph) : graph_(graph), uses_(graph.UseCounts()) {}
 
-  // Makes `sum`'s op part of the product of one of its operands; the sum's readers then read the product. Null where neither serves.
+  // Makes `sum`'s op part of the product of one of its operands; the sum's readers then read the product. Null where
+  // neither serves.
   const OpNode* Fuse(OpNode& sum) {
     for (int side = 0; side < 2; ++side) {
       OpNode* product = Accepts(sum.inputs[1 - side], sum.inputs[side]);
@@ -20,7 +21,8 @@ class Accumulator {
   }
 
  private:
-  // The op that can take `addend` on top of what gives `value`: the producer of `value`, or of the base that it adds to in turn.
+  // The op that can take `addend` on top of what gives `value`: the producer of `value`, or of the base that it adds to
+  // in turn.
   OpNode* Accepts(Value value, Value addend) {
     while (true) {
       const ValueInfo& info = graph_.info(value);
@@ -61,7 +63,8 @@ Status FuseAccumulate(Module& module, PassContext& context) {
       // The sum's readers now read whichever operand held the product.
       bool addend_is_left = product->inputs.back() == left;
       moved[node.results[0].id] = addend_is_left ? right : left;
-      context.Done(node.location, Cat(graph.name, ": added by ", NameOf(product->op), " at ", product->location.Text()));
+      context.Done(node.location,
+                   Cat(graph.name, ": added by ", NameOf(product->op), " at ", product->location.Text()));
       node.inputs.clear();  // marks the sum as gone
     }
     std::erase_if(graph.ops, [](const OpNode& node) { return node.op == Op::kAdd && node.inputs.empty(); });

@@ -15,7 +15,8 @@ uint64_t Fingerprint(const Module& module) {
   return XXH3_64bits(text.data(), text.size());
 }
 
-StatusOr<std::vector<PassRecord>> RunPasses(Module& module, std::span<const Pass> passes, const InstrumentOptions& options, PassContext& context) {
+StatusOr<std::vector<PassRecord>> RunPasses(Module& module, std::span<const Pass> passes,
+                                            const InstrumentOptions& options, PassContext& context) {
   std::vector<PassRecord> records;
   for (size_t i = 0; i < passes.size(); ++i) {
     const Pass& pass = passes[i];

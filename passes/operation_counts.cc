@@ -18,14 +18,18 @@ double Flops(const Graph& graph, const OpNode& node) {
       return 2 * result * inner + (node.inputs.size() > 2 ? result : 0);
     }
     case Op::kLinear:
-      return 2 * result * static_cast<double>(graph.type(node.inputs[1]).shape[0]) + (node.inputs.size() > 2 ? result : 0);
+      return 2 * result * static_cast<double>(graph.type(node.inputs[1]).shape[0]) +
+             (node.inputs.size() > 2 ? result : 0);
     case Op::kCachedAttention: {
       double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
       return 4 * result * keys;
     }
-    case Op::kEmbedding: return 0;
-    case Op::kEmbeddingBackward: return Elements(graph, node.inputs[1]);
-    default: break;
+    case Op::kEmbedding:
+      return 0;
+    case Op::kEmbeddingBackward:
+      return Elements(graph, node.inputs[1]);
+    default:
+      break;
   }
   double most = result;
   for (Value input : node.inputs) most = std::max(most, Elements(graph, input));
@@ -36,7 +40,8 @@ double Flops(const Graph& graph, const OpNode& node) {
   }
   double per_element = 1;
   if (family == "norm") per_element = node.op == Op::kLayerNorm || node.op == Op::kRmsNorm ? 8 : 16;
-  if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward) per_element = node.attributes.Bool("causal") ? 2.5 : 5;
+  if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
+    per_element = node.attributes.Bool("causal") ? 2.5 : 5;
   if (node.op == Op::kAdamW) per_element = 14;
   if (family == "loss") per_element = 4;
   return per_element * most;

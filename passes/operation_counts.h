@@ -11,8 +11,8 @@ struct OperationCount {
   double bytes = 0;  // each operand read once, each result written once
 };
 
-// Of one run of `node`, an op of a bound graph. Products count exactly; elementwise ops and reductions count one operation for
-// each element they go over, transcendental or not. Causal softmax counts the live half.
+// Of one run of `node`, an op of a bound graph. Products count exactly; elementwise ops and reductions count one
+// operation for each element they go over, transcendental or not. Causal softmax counts the live half.
 OperationCount CountOperations(const Graph& graph, const OpNode& node);
 
 }  // namespace gptc

@@ -1,5 +1,5 @@
-// What a pass is: a documented free function over a module. The pipeline that lists them in order is frontends/gptc/pipeline.cc;
-// what wraps each one (verify, fingerprint, time, dump) is instrument.h.
+// What a pass is: a documented free function over a module. The pipeline that lists them in order is
+// frontends/gptc/pipeline.cc; what wraps each one (verify, fingerprint, time, dump) is instrument.h.
 #ifndef GPTC_PASSES_PASS_H_
 #define GPTC_PASSES_PASS_H_
 
@@ -21,8 +21,12 @@ struct Remark {
 
 class PassContext {
  public:
-  void Done(const Location& location, std::string text) { remarks_.push_back({pass_, true, location, std::move(text)}); }
-  void Missed(const Location& location, std::string text) { remarks_.push_back({pass_, false, location, std::move(text)}); }
+  void Done(const Location& location, std::string text) {
+    remarks_.push_back({pass_, true, location, std::move(text)});
+  }
+  void Missed(const Location& location, std::string text) {
+    remarks_.push_back({pass_, false, location, std::move(text)});
+  }
 
   void set_pass(std::string pass) { pass_ = std::move(pass); }
   const std::vector<Remark>& remarks() const { return remarks_; }
@@ -35,7 +39,7 @@ class PassContext {
 using PassFunction = Status (*)(Module& module, PassContext& context);
 
 struct Pass {
-  const char* name;     // plain words with underscores
+  const char* name;  // plain words with underscores
   PassFunction run;
   bool optional;        // may be switched off with --disable
   const char* summary;  // one line, for `gptc passes`

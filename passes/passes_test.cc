@@ -16,12 +16,9 @@ namespace gptc {
 namespace {
 
 constexpr Pass kPasses[] = {
-    {"canonicalize", &Canonicalize, true, ""},
-    {"cse", &EliminateCommonSubexpressions, true, ""},
-    {"dce", &EliminateDeadCode, true, ""},
-    {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
-    {"fuse_accumulate", &FuseAccumulate, true, ""},
-    {"schedule", &Schedule, true, ""},
+    {"canonicalize", &Canonicalize, true, ""},      {"cse", &EliminateCommonSubexpressions, true, ""},
+    {"dce", &EliminateDeadCode, true, ""},          {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
+    {"fuse_accumulate", &FuseAccumulate, true, ""}, {"schedule", &Schedule, true, ""},
     {"plan_memory", &PlanMemory, true, ""},
 };
 
@@ -32,7 +29,8 @@ TEST_P(TextCases, ComeOutAsWritten) {
   EXPECT_TRUE(failures.empty()) << failures;
 }
 
-INSTANTIATE_TEST_SUITE_P(Passes, TextCases, ::testing::ValuesIn(kPasses), [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(Passes, TextCases, ::testing::ValuesIn(kPasses),
+                         [](const auto& each) { return std::string(each.param.name); });
 
 TEST(TextCaseFiles, AreAllRun) {
   std::set<std::string> known;

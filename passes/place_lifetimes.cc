@@ -25,7 +25,8 @@ struct Placed {
 };
 
 // Places in this order; gives up (returns a larger number) as soon as `limit` is reached.
-int64_t PlaceInOrder(std::span<const Lifetime> lifetimes, std::span<const int> order, int64_t limit, std::vector<int64_t>& offsets) {
+int64_t PlaceInOrder(std::span<const Lifetime> lifetimes, std::span<const int> order, int64_t limit,
+                     std::vector<int64_t>& offsets) {
   std::vector<Placed> placed;  // by offset
   placed.reserve(lifetimes.size());
   int64_t peak = 0;
@@ -40,7 +41,8 @@ int64_t PlaceInOrder(std::span<const Lifetime> lifetimes, std::span<const int> o
     offsets[index] = at;
     peak = std::max(peak, at + life.bytes);
     if (peak >= limit) return peak;
-    auto where = std::upper_bound(placed.begin(), placed.end(), at, [](int64_t offset, const Placed& p) { return offset < p.offset; });
+    auto where = std::upper_bound(placed.begin(), placed.end(), at,
+                                  [](int64_t offset, const Placed& p) { return offset < p.offset; });
     placed.insert(where, {at, life.bytes, life.begin, life.end});
   }
   return peak;

@@ -1,4 +1,5 @@
-// Lifetimes -> offsets, the memory planner's algorithm. It knows no IR: an interval of steps and a size in, an offset out.
+// Lifetimes -> offsets, the memory planner's algorithm. It knows no IR: an interval of steps and a size in, an offset
+// out.
 #ifndef GPTC_PASSES_PLACE_LIFETIMES_H_
 #define GPTC_PASSES_PLACE_LIFETIMES_H_
 
@@ -20,9 +21,10 @@ struct Placement {
   int64_t lower_bound = 0;       // the largest sum of bytes alive at one step: no placement can need less
 };
 
-// Blocks that are alive at the same step never overlap. Greedy: in several orders (size, area, time) each block takes the lowest
-// gap that holds it; the best order wins. Sekiyama et al. 2018 describe this family for deep networks; it is within a few percent
-// of the bound on the graphs met here. Deterministic. Time: quadratic in the number of blocks, with a small constant.
+// Blocks that are alive at the same step never overlap. Greedy: in several orders (size, area, time) each block takes
+// the lowest gap that holds it; the best order wins. Sekiyama et al. 2018 describe this family for deep networks; it is
+// within a few percent of the bound on the graphs met here. Deterministic. Time: quadratic in the number of blocks,
+// with a small constant.
 Placement PlaceLifetimes(std::span<const Lifetime> lifetimes, int64_t alignment);
 
 }  // namespace gptc

@@ -26,7 +26,8 @@ struct Block {
 Value BehindViews(const Graph& graph, Value value) {
   while (true) {
     const ValueInfo& info = graph.info(value);
-    if (info.kind != ValueInfo::Kind::kResult || InfoOf(graph.ops[info.producer].op).execution != Execution::kView) return value;
+    if (info.kind != ValueInfo::Kind::kResult || InfoOf(graph.ops[info.producer].op).execution != Execution::kView)
+      return value;
     value = graph.ops[info.producer].inputs[0];
   }
 }
@@ -80,27 +81,34 @@ class BlockAssigner {
 
   Value BehindViews(Value value) const { return gptc::BehindViews(graph_, value); }
 
-  // Wants the stored value, and the operands it may be written over, in the state's memory, as far back as that is legal: nothing
-  // may read the old content after the first of them is written (the op that writes it may, where it may write in place).
+  // Wants the stored value, and the operands it may be written over, in the state's memory, as far back as that is
+  // legal: nothing may read the old content after the first of them is written (the op that writes it may, where it may
+  // write in place).
   void Donate(const Store& store) {
     Value old = graph_.FindState(store.state);
     int old_last = old.valid() ? last_use_[old.id] : -1;
     Value value = BehindViews(store.value);
-    if (graph_.info(value).kind != ValueInfo::Kind::kResult || last_use_[value.id] == static_cast<int>(graph_.ops.size())) return;
+    if (graph_.info(value).kind != ValueInfo::Kind::kResult ||
+        last_use_[value.id] == static_cast<int>(graph_.ops.size()))
+      return;
     while (value.valid()) {
       const ValueInfo& info = graph_.info(value);
       if (info.kind != ValueInfo::Kind::kResult || wanted_[value.id] >= 0) return;
       const OpNode& node = graph_.ops[info.producer];
       if (InfoOf(node.op).execution == Execution::kView) return;
-      bool reads_old = std::find_if(node.inputs.begin(), node.inputs.end(), [&](Value v) { return BehindViews(v) == old; }) != node.inputs.end();
-      if (old_last > info.producer || (old_last == info.producer && reads_old && !MayAlias(node, info.result_index, old))) return;
+      bool reads_old = std::find_if(node.inputs.begin(), node.inputs.end(),
+                                    [&](Value v) { return BehindViews(v) == old; }) != node.inputs.end();
+      if (old_last > info.producer ||
+          (old_last == info.producer && reads_old && !MayAlias(node, info.result_index, old)))
+        return;
       wanted_[value.id] = store.state;
       Value next;
       for (int input : ResultSpec(node, info.result_index).may_alias) {
         if (input >= static_cast<int>(node.inputs.size())) continue;
         Value candidate = node.inputs[input];
         const ValueInfo& candidate_info = graph_.info(candidate);
-        if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type && last_use_[candidate.id] == info.producer && !stored_[candidate.id] &&
+        if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type &&
+            last_use_[candidate.id] == info.producer && !stored_[candidate.id] &&
             MayAlias(node, info.result_index, candidate)) {
           next = candidate;
           break;
@@ -115,13 +123,14 @@ class BlockAssigner {
     return specs[std::min<size_t>(result, specs.size() - 1)];
   }
 
-  // Whether the op may write this result over the memory of `operand`: it may over every place where it takes the operand, and takes
-  // nothing else that lies there.
+  // Whether the op may write this result over the memory of `operand`: it may over every place where it takes the
+  // operand, and takes nothing else that lies there.
   bool MayAlias(const OpNode& node, int result, Value operand) const {
     const std::vector<int>& allowed = ResultSpec(node, result).may_alias;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (BehindViews(node.inputs[i]) != BehindViews(operand)) continue;
-      if (node.inputs[i] != operand || std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end()) return false;
+      if (node.inputs[i] != operand || std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end())
+        return false;
     }
     return true;
   }
@@ -151,8 +160,8 @@ class BlockAssigner {
       if (input >= static_cast<int>(node.inputs.size())) continue;
       Value operand = node.inputs[input];
       int block = block_of_[operand.id];
-      if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step || TakenByAnother(node, r, block) ||
-          !MayAlias(node, static_cast<int>(r), operand)) {
+      if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step ||
+          TakenByAnother(node, r, block) || !MayAlias(node, static_cast<int>(r), operand)) {
         continue;
       }
       block_of_[result.id] = block;
@@ -180,7 +189,8 @@ class BlockAssigner {
   std::map<int, int> state_blocks_;
 };
 
-// A copy at the graph's end. It has the line that made the value, where that is known: no line of the model asked for it.
+// A copy at the graph's end. It has the line that made the value, where that is known: no line of the model asked for
+// it.
 StatusOr<Value> AppendCopy(Module& module, Graph& graph, Value value) {
   GraphBuilder builder(module, graph);
   Value copy = builder.Copy({&builder, value}).value;
@@ -190,8 +200,8 @@ StatusOr<Value> AppendCopy(Module& module, Graph& graph, Value value) {
   return copy;
 }
 
-// What lies in the memory of a state or an input and is to outlast the run gets a copy of its own: every store of such a value, or
-// of one stored already, and every output that is the old content of a state that the graph stores to.
+// What lies in the memory of a state or an input and is to outlast the run gets a copy of its own: every store of such
+// a value, or of one stored already, and every output that is the old content of a state that the graph stores to.
 Status CopyWhatOutlasts(Module& module, Graph& graph) {
   std::vector<bool> stored(graph.value_count()), replaced(module.states.size());
   for (Store& store : graph.stores) {
@@ -262,7 +272,8 @@ Status PlanMemory(Module& module, PassContext& context) {
       info.in_state = assigner.blocks()[block].state;
       info.offset = info.in_state >= 0 ? -1 : placement.offsets[arena_index[block]];
     }
-    context.Done({}, Cat(graph.name, ": arena ", HumanBytes(placement.peak), ", at least ", HumanBytes(placement.lower_bound), " for what lives at once"));
+    context.Done({}, Cat(graph.name, ": arena ", HumanBytes(placement.peak), ", at least ",
+                         HumanBytes(placement.lower_bound), " for what lives at once"));
   }
   return OkStatus();
 }
@@ -283,7 +294,8 @@ MemorySummary SummarizeMemory(const Module& module, const Graph& graph) {
   for (const auto& [step, change] : events) summary.lower_bound = std::max(summary.lower_bound, alive += change);
   for (int id = 0; id < graph.value_count(); ++id) {
     const ValueInfo& info = graph.info(Value{id});
-    if (info.offset >= 0) summary.arena_bytes = std::max(summary.arena_bytes, info.offset + Aligned(ByteCount(info.type)));
+    if (info.offset >= 0)
+      summary.arena_bytes = std::max(summary.arena_bytes, info.offset + Aligned(ByteCount(info.type)));
   }
   return summary;
 }

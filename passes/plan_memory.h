@@ -1,13 +1,16 @@
-// Gives every value its place: states in the state region, everything else in the arena, by lifetimes (place_lifetimes.h).
+// Gives every value its place: states in the state region, everything else in the arena, by lifetimes
+// (place_lifetimes.h).
 //
 //   views (reshape)        lie where their operand lies
 //   in-place results       lie over an operand that dies with the op, where the op table allows it
-//   stored results         lie in the state's own memory (donation), where nobody needs the old content any more; else the
+//   stored results         lie in the state's own memory (donation), where nobody needs the old content any more; else
+//   the
 //                          executor copies at the end. A store of a state's or an input's value gets a `copy` op
 //                          first, as does an output that is the old content of a state that the graph stores to.
 //   all others             share the arena: blocks whose lifetimes do not meet may overlap
 //
-// Inputs are written before the first op, outputs read after the last. Entry points run one at a time and share one arena.
+// Inputs are written before the first op, outputs read after the last. Entry points run one at a time and share one
+// arena.
 #ifndef GPTC_PASSES_PLAN_MEMORY_H_
 #define GPTC_PASSES_PLAN_MEMORY_H_
 

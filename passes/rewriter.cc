@@ -13,7 +13,8 @@ std::vector<OpNode> Rewriter::TakeOps() {
 }
 
 Value Rewriter::Resolve(Value value) const {
-  while (value.id < static_cast<int>(replacement_.size()) && replacement_[value.id].valid()) value = replacement_[value.id];
+  while (value.id < static_cast<int>(replacement_.size()) && replacement_[value.id].valid())
+    value = replacement_[value.id];
   return value;
 }
 

@@ -1,4 +1,5 @@
-// Rebuilds a graph op by op: take the old list, walk it, keep ops or emit others in their place, redirect values, finish.
+// Rebuilds a graph op by op: take the old list, walk it, keep ops or emit others in their place, redirect values,
+// finish.
 //
 //   Rewriter rewriter(module, graph);
 //   for (OpNode& node : rewriter.TakeOps()) {
@@ -19,7 +20,8 @@ class Rewriter {
  public:
   Rewriter(Module& module, Graph& graph) : graph_(graph), builder_(module, graph) {}
 
-  // The graph's ops, which then has none. Operands of each must go through Resolve before they are looked at; Keep does it.
+  // The graph's ops, which then has none. Operands of each must go through Resolve before they are looked at; Keep does
+  // it.
   std::vector<OpNode> TakeOps();
   void ResolveInputs(OpNode& node) const;
   // Appends the op as it is (operands resolved). Its index in the new list.

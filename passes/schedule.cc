@@ -7,7 +7,11 @@ namespace {
 
 class Sinker {
  public:
-  explicit Sinker(Graph& graph) : graph_(graph), readers_left_(graph.ops.size()), emitted_(graph.ops.size()), last_reader_(graph.value_count(), -1) {
+  explicit Sinker(Graph& graph)
+      : graph_(graph),
+        readers_left_(graph.ops.size()),
+        emitted_(graph.ops.size()),
+        last_reader_(graph.value_count(), -1) {
     graph.Renumber();
     for (size_t i = 0; i < graph.ops.size(); ++i) {
       for (Value input : graph.ops[i].inputs) {
@@ -59,7 +63,8 @@ class Sinker {
       order_.push_back(at);
       for (Value input : graph_.ops[at].inputs) {
         int producer = ProducerOf(input);
-        if (producer >= 0 && --readers_left_[producer] == 0 && !emitted_[producer] && Sinks(producer)) stack.push_back(producer);
+        if (producer >= 0 && --readers_left_[producer] == 0 && !emitted_[producer] && Sinks(producer))
+          stack.push_back(producer);
       }
     }
   }
@@ -67,7 +72,7 @@ class Sinker {
   Graph& graph_;
   std::vector<int> readers_left_;  // operands, not yet emitted, that read the op's results
   std::vector<bool> emitted_;
-  std::vector<int> last_reader_;   // by value
+  std::vector<int> last_reader_;  // by value
   std::vector<int> order_;
 };
 

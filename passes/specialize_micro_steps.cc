@@ -30,7 +30,8 @@ Status Overwrite(Module& module, Graph& graph) {
 }  // namespace
 
 Status SpecializeMicroSteps(Module& module, PassContext&) {
-  auto at = std::find_if(module.graphs.begin(), module.graphs.end(), [](const Graph& graph) { return graph.name == "micro_step"; });
+  auto at = std::find_if(module.graphs.begin(), module.graphs.end(),
+                         [](const Graph& graph) { return graph.name == "micro_step"; });
   if (at == module.graphs.end()) return OkStatus();
   Graph original = std::move(*at);
   size_t place = static_cast<size_t>(at - module.graphs.begin());

@@ -15,7 +15,8 @@ std::string CompareTensors(const HostTensor& a, const HostTensor& b) {
   for (size_t i = 0; i < a.data.size(); ++i) {
     double x = a.data[i], y = b.data[i];
     if (x == y || (std::isnan(x) && std::isnan(y))) continue;
-    if (!std::isfinite(x) || !(std::abs(x - y) <= kTolerance * std::max(1.0, std::abs(x)))) return Cat("element ", i, " is ", x, " before and ", y, " after");
+    if (!std::isfinite(x) || !(std::abs(x - y) <= kTolerance * std::max(1.0, std::abs(x))))
+      return Cat("element ", i, " is ", x, " before and ", y, " after");
   }
   return "";
 }
@@ -32,12 +33,14 @@ std::string CompareRuns(Run before, Run after, uint64_t seed) {
   if (!a.ok() || !b.ok()) return Cat("cannot be evaluated: ", Message(a.ok() ? b.status() : a.status()));
   if (a->size() != b->size()) return "gives another number of outputs";
   for (size_t i = 0; i < a->size(); ++i) {
-    if (std::string what = CompareTensors((*a)[i], (*b)[i]); !what.empty()) return Cat("output ", before.graph.outputs[i].name, " ", what);
+    if (std::string what = CompareTensors((*a)[i], (*b)[i]); !what.empty())
+      return Cat("output ", before.graph.outputs[i].name, " ", what);
   }
   for (const State& state : before.module.states) {
     auto there = after.states.find(state.name);
     if (there == after.states.end()) continue;
-    if (std::string what = CompareTensors(before.states[state.name], there->second); !what.empty()) return Cat("state ", state.name, " ", what);
+    if (std::string what = CompareTensors(before.states[state.name], there->second); !what.empty())
+      return Cat("state ", state.name, " ", what);
   }
   return "";
 }

@@ -12,8 +12,17 @@ namespace {
 
 // Epsilon is large: a gradient that is zero but for rounding must not become a step of full length.
 constexpr double kScalarValues[kScalarCount] = {
-    /*kLearningRate*/ 1e-2, /*kBeta1*/ 0.9, /*kBeta2*/ 0.95, /*kEpsilon*/ 1e-2, /*kWeightDecay*/ 0.1, /*kClip*/ 1,
-    /*kStep*/ 3, /*kInverseTokens*/ 0.125, /*kLossScale*/ 1, /*kSeed*/ 1234567, /*kFirstSequence*/ 5};
+    /*kLearningRate*/ 1e-2,
+    /*kBeta1*/ 0.9,
+    /*kBeta2*/ 0.95,
+    /*kEpsilon*/ 1e-2,
+    /*kWeightDecay*/ 0.1,
+    /*kClip*/ 1,
+    /*kStep*/ 3,
+    /*kInverseTokens*/ 0.125,
+    /*kLossScale*/ 1,
+    /*kSeed*/ 1234567,
+    /*kFirstSequence*/ 5};
 
 }  // namespace
 

@@ -10,8 +10,8 @@
 
 namespace gptc {
 
-// The value that (seed, name, type) stand for, rounded to its type: floats N(0, 1), integers 0 or 1 (so that they serve as ids,
-// positions and targets of any table of two rows), the run-time scalars those of a middling step.
+// The value that (seed, name, type) stand for, rounded to its type: floats N(0, 1), integers 0 or 1 (so that they serve
+// as ids, positions and targets of any table of two rows), the run-time scalars those of a middling step.
 HostTensor RandomTensor(uint64_t seed, std::string_view name, const Type& type);
 
 // One a state of the module, by its name; moments (kOptimizer) are not negative.

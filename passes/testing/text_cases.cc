@@ -21,7 +21,7 @@ struct Case {
   std::vector<std::string> passes;  // empty: the file's
   std::string head;                 // the lines from "// case:" to the text, as they stand
   std::string input;
-  std::string expected;             // what stands below "// ---"
+  std::string expected;  // what stands below "// ---"
 };
 
 std::string_view Trimmed(std::string_view text) {
@@ -68,12 +68,13 @@ std::vector<Case> ReadCases(const std::string& path, std::string& preamble) {
 }
 
 std::string RemarkText(const Remark& remark) {
-  return Cat("// remark: ", remark.location.known() ? Cat(remark.location.line, ": ") : "", remark.done ? "" : "missed: ", remark.text, "\n");
+  return Cat("// remark: ", remark.location.known() ? Cat(remark.location.line, ": ") : "",
+             remark.done ? "" : "missed: ", remark.text, "\n");
 }
 
 struct Outcome {
-  std::string text;      // as it stands below "// ---"
-  std::string problem;   // the meaning changed, or a pass is unknown
+  std::string text;     // as it stands below "// ---"
+  std::string problem;  // the meaning changed, or a pass is unknown
 };
 
 Outcome Run(const Case& test, std::span<const Pass> passes, const std::string& own_pass) {
@@ -91,7 +92,8 @@ Outcome Run(const Case& test, std::span<const Pass> passes, const std::string& o
     if (pass == passes.end()) return {"", Cat("no pass is called '", name, "'")};
     context.set_pass(name);
     if (Status ran = pass->run(module, context); !ran.ok()) return error(ran);
-    if (Status valid = Verify(module); !valid.ok()) return {"", Cat("pass ", name, " left an invalid module: ", Message(valid))};
+    if (Status valid = Verify(module); !valid.ok())
+      return {"", Cat("pass ", name, " left an invalid module: ", Message(valid))};
   }
   Outcome outcome;
   for (const Remark& remark : context.remarks()) outcome.text += RemarkText(remark);
@@ -111,7 +113,9 @@ Outcome Run(const Case& test, std::span<const Pass> passes, const std::string& o
   return outcome;
 }
 
-bool DemandsNoChange(const Case& test) { return Cat("\n", test.expected).find(Cat("\n", kUnchanged)) != std::string::npos; }
+bool DemandsNoChange(const Case& test) {
+  return Cat("\n", test.expected).find(Cat("\n", kUnchanged)) != std::string::npos;
+}
 
 }  // namespace
 
@@ -126,7 +130,8 @@ std::string RunTextCases(const std::string& path, std::span<const Pass> passes) 
   for (const Case& test : cases) {
     std::string where = Cat(path, ":", test.line, ": case ", test.title);
     Outcome outcome = Run(test, passes, own_pass);
-    rewritten += Cat(test.head, Trimmed(test.input), "\n", kSplit, "\n", outcome.text, &test == &cases.back() ? "" : "\n");
+    rewritten +=
+        Cat(test.head, Trimmed(test.input), "\n", kSplit, "\n", outcome.text, &test == &cases.back() ? "" : "\n");
     if (!outcome.problem.empty()) failures += Cat(where, ": ", outcome.problem, "\n", outcome.text);
     bool changed = outcome.text.find(kUnchanged) == std::string::npos;
     if (DemandsNoChange(test) && changed) {

@@ -1,6 +1,7 @@
 // Everything an executor relies on, checked once at loading: a plan that passes here cannot make it read or write out
 // of bounds.
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "ir/base/infer.h"
@@ -28,8 +29,17 @@ Status CheckType(uint8_t dtype, const std::vector<int64_t>& shape) {
 Status CheckPlace(int64_t offset, int64_t bytes, int64_t region) {
   if (offset < 0 || offset % kBufferAlignment != 0)
     return InvalidArgument("offset ", offset, " is negative or not aligned");
+  if (offset > kMostBytes) return InvalidArgument("offset ", offset, " is out of range");
   if (bytes > region || offset > region - bytes)
     return InvalidArgument("bytes ", offset, " to ", offset + bytes, " lie outside a region of ", region);
+  return OkStatus();
+}
+
+Status CheckAttribute(std::string_view what, const plan::AttributeT& attribute) {
+  if (attribute.kind > plan::AttributeKind::Ints) return InvalidArgument(what, attribute.name, " has an unknown kind");
+  if (attribute.kind == plan::AttributeKind::DType && (attribute.i < 0 || attribute.i >= kDTypeCount)) {
+    return InvalidArgument(what, attribute.name, " is no element type");
+  }
   return OkStatus();
 }
 
@@ -105,11 +115,7 @@ class EntryValidator {
       names.push_back(Cat("buffer ", index));
     }
     for (const auto& attribute : step.attributes) {
-      if (attribute->kind > plan::AttributeKind::Ints)
-        return InvalidArgument("attribute ", attribute->name, " has an unknown kind");
-      if (attribute->kind == plan::AttributeKind::DType && (attribute->i < 0 || attribute->i >= kDTypeCount)) {
-        return InvalidArgument("attribute ", attribute->name, " is no element type");
-      }
+      RETURN_IF_ERROR(CheckAttribute("attribute ", *attribute));
       for (int64_t value : attribute->ints) {
         if (value < 0) return InvalidArgument("attribute ", attribute->name, " holds a negative number");
       }
@@ -142,11 +148,6 @@ class EntryValidator {
       if (!range.Overlaps(ranges_[step.inputs[i]])) continue;
       bool view = info.execution == Execution::kView;
       bool named = std::find(spec.may_alias.begin(), spec.may_alias.end(), static_cast<int>(i)) != spec.may_alias.end();
-      // The same value given twice is fine where one of its places may be written over.
-      for (size_t j = 0; j < step.inputs.size() && !named; ++j) {
-        named = step.inputs[j] == step.inputs[i] &&
-                std::find(spec.may_alias.begin(), spec.may_alias.end(), static_cast<int>(j)) != spec.may_alias.end();
-      }
       if (!(view || named) || range != ranges_[step.inputs[i]])
         return InvalidArgument("result ", r, " overlaps input ", i);
     }
@@ -165,6 +166,7 @@ Status ValidatePlan(const plan::PlanT& plan) {
   if (plan.state_bytes < 0 || plan.state_bytes > kMostBytes || plan.arena_bytes < 0 || plan.arena_bytes > kMostBytes) {
     return InvalidArgument("its memory sizes are impossible");
   }
+  for (const auto& item : plan.config) RETURN_IF_ERROR(CheckAttribute("configuration ", *item));
   std::set<std::string> names;
   std::vector<std::pair<int64_t, int64_t>> places;
   for (const auto& state : plan.states) {
@@ -176,6 +178,9 @@ Status ValidatePlan(const plan::PlanT& plan) {
     }
     if (status.ok() && (state->kind > plan::StateKind::Scalars || state->init > plan::InitKind::Normal))
       status = InvalidArgument("has an unknown kind");
+    if (status.ok() && !(state->stddev >= 0 && std::isfinite(state->stddev))) {
+      status = InvalidArgument("has a standard deviation that is not finite or negative");
+    }
     if (!status.ok()) return Annotate(status, Cat("state ", state->name));
     places.emplace_back(state->offset, state->offset + ByteCount(TypeOf(*state)));
   }

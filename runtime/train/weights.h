@@ -13,9 +13,9 @@ namespace gptc {
 
 // Fills every parameter of the plan from a file of Hugging Face names (with or without the prefix "transformer."),
 // converting to the parameter's type and transposing where its name abroad says so. Padded rows become 0. A tied name
-// is read only where the parameter's own name is missing; buffers that are no weights (attn.bias, attn.masked_bias) are
-// skipped. InvalidArgument, naming `where`, the tensors and both shapes: a parameter that is missing, one of another
-// shape, a tensor that the model has no place for.
+// is read only where the parameter's own name is missing, and must hold the same where both are there; buffers that are
+// no weights (attn.bias, attn.masked_bias) are skipped. InvalidArgument, naming `where`, the tensors and both shapes: a
+// parameter that is missing, one of another shape, a tensor that the model has no place for.
 Status LoadWeights(const Safetensors& tensors, const std::string& where, Executor& executor);
 
 // All parameters under their Hugging Face names, without padding, in `type`. Views of the executor's memory where no

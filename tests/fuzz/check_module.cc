@@ -25,13 +25,27 @@ void Write(const HostTensor& from, TensorView to) {
   for (size_t i = 0; i < from.data.size(); ++i) {
     double value = from.data[i];
     switch (to.type.dtype) {
-      case DType::kF64: to.as<double>()[i] = value; break;
-      case DType::kF32: to.as<float>()[i] = static_cast<float>(value); break;
-      case DType::kBF16: to.as<uint16_t>()[i] = Bf16FromFloat(static_cast<float>(value)); break;
-      case DType::kF16: to.as<uint16_t>()[i] = F16FromFloat(static_cast<float>(value)); break;
-      case DType::kI32: to.as<int32_t>()[i] = static_cast<int32_t>(value); break;
-      case DType::kU16: to.as<uint16_t>()[i] = static_cast<uint16_t>(value); break;
-      case DType::kBool: to.as<bool>()[i] = value != 0; break;
+      case DType::kF64:
+        to.as<double>()[i] = value;
+        break;
+      case DType::kF32:
+        to.as<float>()[i] = static_cast<float>(value);
+        break;
+      case DType::kBF16:
+        to.as<uint16_t>()[i] = Bf16FromFloat(static_cast<float>(value));
+        break;
+      case DType::kF16:
+        to.as<uint16_t>()[i] = F16FromFloat(static_cast<float>(value));
+        break;
+      case DType::kI32:
+        to.as<int32_t>()[i] = static_cast<int32_t>(value);
+        break;
+      case DType::kU16:
+        to.as<uint16_t>()[i] = static_cast<uint16_t>(value);
+        break;
+      case DType::kBool:
+        to.as<bool>()[i] = value != 0;
+        break;
     }
   }
 }
@@ -40,13 +54,27 @@ HostTensor Read(TensorView from) {
   HostTensor to(from.type);
   for (size_t i = 0; i < to.data.size(); ++i) {
     switch (from.type.dtype) {
-      case DType::kF64: to.data[i] = from.as<double>()[i]; break;
-      case DType::kF32: to.data[i] = from.as<float>()[i]; break;
-      case DType::kBF16: to.data[i] = FloatFromBf16(from.as<uint16_t>()[i]); break;
-      case DType::kF16: to.data[i] = FloatFromF16(from.as<uint16_t>()[i]); break;
-      case DType::kI32: to.data[i] = from.as<int32_t>()[i]; break;
-      case DType::kU16: to.data[i] = from.as<uint16_t>()[i]; break;
-      case DType::kBool: to.data[i] = from.as<bool>()[i]; break;
+      case DType::kF64:
+        to.data[i] = from.as<double>()[i];
+        break;
+      case DType::kF32:
+        to.data[i] = from.as<float>()[i];
+        break;
+      case DType::kBF16:
+        to.data[i] = FloatFromBf16(from.as<uint16_t>()[i]);
+        break;
+      case DType::kF16:
+        to.data[i] = FloatFromF16(from.as<uint16_t>()[i]);
+        break;
+      case DType::kI32:
+        to.data[i] = from.as<int32_t>()[i];
+        break;
+      case DType::kU16:
+        to.data[i] = from.as<uint16_t>()[i];
+        break;
+      case DType::kBool:
+        to.data[i] = from.as<bool>()[i];
+        break;
     }
   }
   return to;
@@ -72,7 +100,8 @@ std::vector<Call> CallsOf(const Module& module, const CheckOptions& options) {
     calls.push_back({"micro_step.only", "micro_step", true, ++seed});
   }
   for (const Graph& graph : module.graphs) {
-    if (graph.name != "micro_step" && graph.name != "update" && graph.name != "prepare") calls.push_back({graph.name, graph.name, false, ++seed});
+    if (graph.name != "micro_step" && graph.name != "update" && graph.name != "prepare")
+      calls.push_back({graph.name, graph.name, false, ++seed});
   }
   return calls;
 }
@@ -82,19 +111,23 @@ struct Trace {
   std::vector<std::pair<std::string, HostTensor>> values;
 };
 
-StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vector<Call>& calls, uint64_t seed, Rounding rounding) {
+StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vector<Call>& calls, uint64_t seed,
+                                          Rounding rounding) {
   StateMap states = RandomStates(module, seed);
   std::vector<Trace> traces;
   for (const Call& call : calls) {
     if (call.clears_gradients) {
       for (const State& state : module.states) {
-        if (state.kind == StateKind::kGradient) std::fill(states[state.name].data.begin(), states[state.name].data.end(), 0.0);
+        if (state.kind == StateKind::kGradient)
+          std::fill(states[state.name].data.begin(), states[state.name].data.end(), 0.0);
       }
     }
     const Graph& graph = *module.FindGraph(call.graph);
-    ASSIGN_OR_RETURN(std::vector<HostTensor> outputs, Evaluate(module, graph, RandomInputs(graph, call.seed), states, rounding));
+    ASSIGN_OR_RETURN(std::vector<HostTensor> outputs,
+                     Evaluate(module, graph, RandomInputs(graph, call.seed), states, rounding));
     Trace trace;
-    for (size_t i = 0; i < outputs.size(); ++i) trace.values.emplace_back(Cat("output ", graph.outputs[i].name), std::move(outputs[i]));
+    for (size_t i = 0; i < outputs.size(); ++i)
+      trace.values.emplace_back(Cat("output ", graph.outputs[i].name), std::move(outputs[i]));
     for (const State& state : module.states) trace.values.emplace_back(Cat("state ", state.name), states[state.name]);
     traces.push_back(std::move(trace));
   }
@@ -102,11 +135,13 @@ StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vecto
 }
 
 // The same by the plan. `bits` gets all bytes that come out.
-StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& module, const std::vector<Call>& calls, uint64_t seed, bool isolate,
-                                     std::string& bits) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor, Executor::Create(plan, &CpuKernel, {.entries = {}, .isolate = isolate}));
+StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& module, const std::vector<Call>& calls,
+                                     uint64_t seed, bool isolate, std::string& bits) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
+                   Executor::Create(plan, &CpuKernel, {.entries = {}, .isolate = isolate}));
   StateMap states = RandomStates(module, seed);
-  for (size_t i = 0; i < plan.states.size(); ++i) Write(states[plan.states[i]->name], executor->state(static_cast<int>(i)));
+  for (size_t i = 0; i < plan.states.size(); ++i)
+    Write(states[plan.states[i]->name], executor->state(static_cast<int>(i)));
   std::vector<Trace> traces;
   for (const Call& call : calls) {
     const Graph& graph = *module.FindGraph(call.graph);
@@ -121,7 +156,8 @@ StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& modu
       trace.values.emplace_back(std::move(name), Read(view));
     };
     for (const Output& output : graph.outputs) keep(Cat("output ", output.name), entry->output(output.name));
-    for (size_t i = 0; i < plan.states.size(); ++i) keep(Cat("state ", plan.states[i]->name), executor->state(static_cast<int>(i)));
+    for (size_t i = 0; i < plan.states.size(); ++i)
+      keep(Cat("state ", plan.states[i]->name), executor->state(static_cast<int>(i)));
     traces.push_back(std::move(trace));
   }
   return traces;
@@ -157,11 +193,13 @@ Status CompareTraces(const Trace& exact, const Trace& rounded, const Trace& foun
     const HostTensor &expected = of_name(rounded), &precise = of_name(exact);
     if (value.type != expected.type) return InvalidArgument(call.entry, ": ", name, " has another type");
     size_t where = 0, ignored = 0;
-    double allowed = kTolerance * std::max(1.0, Largest(expected)) + kConditioning * Distance(precise, expected, ignored);
+    double allowed =
+        kTolerance * std::max(1.0, Largest(expected)) + kConditioning * Distance(precise, expected, ignored);
     double distance = Distance(expected, value, where);
     if (distance > allowed) {
-      return InvalidArgument(call.entry, ": ", name, " (", TypeText(value.type), ") element ", where, " is ", value.data[where], " and should be ",
-                             expected.data[where], " (exactly ", precise.data[where], "; ", allowed, " off is allowed)");
+      return InvalidArgument(call.entry, ": ", name, " (", TypeText(value.type), ") element ", where, " is ",
+                             value.data[where], " and should be ", expected.data[where], " (exactly ",
+                             precise.data[where], "; ", allowed, " off is allowed)");
     }
   }
   return OkStatus();
@@ -175,7 +213,8 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   if (original.FindGraph("train") != nullptr) RETURN_IF_ERROR(BuildTraining(original).status());
   const std::vector<Call> calls = CallsOf(original, options);
 
-  ASSIGN_OR_RETURN(Compilation compiled, Compile(module, {.dimensions = options.dimensions, .disabled = options.disabled}));
+  ASSIGN_OR_RETURN(Compilation compiled,
+                   Compile(module, {.dimensions = options.dimensions, .disabled = options.disabled}));
   ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ParsePlan(SerializePlan(compiled.plan), "the plan"));
 
   std::string bits, isolated_bits;
@@ -184,10 +223,12 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   ASSIGN_OR_RETURN(std::vector<Trace> exact, RunReference(original, calls, options.seed, Rounding::kExact));
   ASSIGN_OR_RETURN(std::vector<Trace> rounded, RunReference(original, calls, options.seed, Rounding::kRounded));
   for (size_t i = 0; i < calls.size(); ++i) {
-    if (Status same = CompareTraces(exact[i], rounded[i], isolated[i], calls[i]); !same.ok()) return Annotate(same, "with every value in memory of its own");
+    if (Status same = CompareTraces(exact[i], rounded[i], isolated[i], calls[i]); !same.ok())
+      return Annotate(same, "with every value in memory of its own");
     RETURN_IF_ERROR(CompareTraces(exact[i], rounded[i], found[i], calls[i]));
   }
-  if (bits != isolated_bits) return InvalidArgument("the run differs in some bits from the one with every value in memory of its own");
+  if (bits != isolated_bits)
+    return InvalidArgument("the run differs in some bits from the one with every value in memory of its own");
   return OkStatus();
 }
 
@@ -210,8 +251,9 @@ Status CheckAndShrink(uint64_t seed, int most_ops, const std::vector<std::string
     break;
   }
   StatusOr<Module> module = RandomModule(seed, ops);
-  return InvalidArgument("seed ", seed, ", ", ops, " ops, passes left out: ", disabled.empty() ? "none" : Join(disabled, ", "), "\n", Message(failed), "\n",
-                         module.ok() ? PrintModule(*module) : "");
+  return InvalidArgument("seed ", seed, ", ", ops,
+                         " ops, passes left out: ", disabled.empty() ? "none" : Join(disabled, ", "), "\n",
+                         Message(failed), "\n", module.ok() ? PrintModule(*module) : "");
 }
 
 }  // namespace

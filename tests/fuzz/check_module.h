@@ -1,5 +1,6 @@
-// The differential test of everything between a module and its results: the module is compiled, its plan serialized and read back,
-// and executed by the CPU's kernels; the reference evaluator runs the same graphs as they were before the first pass.
+// The differential test of everything between a module and its results: the module is compiled, its plan serialized and
+// read back, and executed by the CPU's kernels; the reference evaluator runs the same graphs as they were before the
+// first pass.
 #ifndef GPTC_TESTS_FUZZ_CHECK_MODULE_H_
 #define GPTC_TESTS_FUZZ_CHECK_MODULE_H_
 
@@ -14,20 +15,21 @@
 namespace gptc {
 
 struct CheckOptions {
-  std::vector<std::string> disabled;                          // passes to leave out
-  std::vector<std::pair<std::string, int64_t>> dimensions;    // to bind
-  uint64_t seed = 1;                                          // of inputs and states
-  int steps = 1;                                              // optimizer steps, each of three micro-steps and an update
+  std::vector<std::string> disabled;                        // passes to leave out
+  std::vector<std::pair<std::string, int64_t>> dimensions;  // to bind
+  uint64_t seed = 1;                                        // of inputs and states
+  int steps = 1;                                            // optimizer steps, each of three micro-steps and an update
 };
 
-// Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches of
-// generation beyond its own; all of it twice, the second time with every value in poisoned memory of its own. Both runs must agree
-// bit for bit in all outputs and states, and with the reference evaluator (rounded) within what rounding explains.
-// Errors: where something differs, or fails.
+// Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches
+// of generation beyond its own; all of it twice, the second time with every value in poisoned memory of its own. Both
+// runs must agree bit for bit in all outputs and states, and with the reference evaluator (rounded) within what
+// rounding explains. Errors: where something differs, or fails.
 Status CheckModule(const Module& module, const CheckOptions& options);
 
-// RandomModule(seed, most_ops) with all passes, then with one or more passes left out: each one that may be (`thorough`), or a
-// choice that depends on the seed. The error of a failure holds the smallest number of ops that fails and the module's text.
+// RandomModule(seed, most_ops) with all passes, then with one or more passes left out: each one that may be
+// (`thorough`), or a choice that depends on the seed. The error of a failure holds the smallest number of ops that
+// fails and the module's text.
 Status CheckSeed(uint64_t seed, int most_ops, bool thorough);
 
 }  // namespace gptc

@@ -30,9 +30,10 @@ TEST(Gpt2, TrainsAndGeneratesAsTheEvaluatorDoes) {
   const Model* gpt2 = *ModelNamed("gpt2");
   for (const char* tied : {"true", "false"}) {
     for (const char* activation : {"gelu_tanh", "gelu_erf", "relu"}) {
-      std::vector<std::pair<std::string, std::string>> settings = {{"layers", "2"},   {"heads", "3"},    {"width", "15"},         {"inner", "19"},
-                                                                   {"context", "11"}, {"vocab", "23"},   {"dropout", "0.25"},     {"tied", tied},
-                                                                   {"bias", tied},    {"epsilon", "1e-2"}, {"activation", activation}};
+      std::vector<std::pair<std::string, std::string>> settings = {
+          {"layers", "2"},   {"heads", "3"},      {"width", "15"},           {"inner", "19"},
+          {"context", "11"}, {"vocab", "23"},     {"dropout", "0.25"},       {"tied", tied},
+          {"bias", tied},    {"epsilon", "1e-2"}, {"activation", activation}};
       StatusOr<Config> config = MakeConfig(*gpt2, "", settings);
       ASSERT_TRUE(config.ok()) << Message(config.status());
       StatusOr<Module> module = gpt2->build(*config);

@@ -16,7 +16,8 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "%s\n", gptc::Message(status).c_str());
       return 1;
     }
-    if ((seed - first + 1) % 1000 == 0) std::fprintf(stderr, "%llu seeds\n", static_cast<unsigned long long>(seed - first + 1));
+    if ((seed - first + 1) % 1000 == 0)
+      std::fprintf(stderr, "%llu seeds\n", static_cast<unsigned long long>(seed - first + 1));
   }
   std::printf("%llu seeds agree\n", static_cast<unsigned long long>(count));
   return 0;

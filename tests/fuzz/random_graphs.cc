@@ -17,7 +17,10 @@ constexpr int64_t kMostElements = 3000;
 class Generator {
  public:
   Generator(Module& module, std::string graph, uint64_t seed, bool differentiable)
-      : g_(module, std::move(graph)), random_(seed), differentiable_(differentiable), prefix_(differentiable ? "p" : "q") {}
+      : g_(module, std::move(graph)),
+        random_(seed),
+        differentiable_(differentiable),
+        prefix_(differentiable ? "p" : "q") {}
 
   Status Train(int most_ops) {
     int64_t b = Pick(1, 3), t = Pick(1, 7), width = Pick(1, 9), vocab = Pick(2, 11);
@@ -29,8 +32,9 @@ class Generator {
     for (int i = 0; i < most_ops; ++i) Step();
     // The classifier is the embedding's table half of the time, so that two gradients meet.
     Tensor x = Reshaped(Any(), {b, t, -1});
-    Tensor logits = Chance(2) ? g_.MatMul(Squash(g_.Linear(x, Parameter({x.shape().back(), width}))), table, {.transpose_b = true})
-                              : g_.Linear(x, Parameter({x.shape().back(), vocab}), Parameter({vocab}));
+    Tensor logits =
+        Chance(2) ? g_.MatMul(Squash(g_.Linear(x, Parameter({x.shape().back(), width}))), table, {.transpose_b = true})
+                  : g_.Linear(x, Parameter({x.shape().back(), vocab}), Parameter({vocab}));
     Tensor losses = g_.CrossEntropy(logits, targets, Pick(2, vocab)).losses;
     Tensor loss = g_.SumAll(losses);
     for (const Tensor& value : pool_) {
@@ -63,7 +67,8 @@ class Generator {
       std::vector<Tensor> fitting;
       for (const Tensor& value : pool_) {
         if (value.type() == type) fitting.push_back(value);
-        if (value.type().dtype == type.dtype && value.type() != type && ElementCount(value.shape()) == ElementCount(type.shape)) {
+        if (value.type().dtype == type.dtype && value.type() != type &&
+            ElementCount(value.shape()) == ElementCount(type.shape)) {
           fitting.push_back(g_.Reshape(value, type.shape));
         }
       }
@@ -82,7 +87,9 @@ class Generator {
  private:
   bool Chance(int n) { return random_() % static_cast<uint64_t>(n) == 0; }
   size_t Below(size_t n) { return static_cast<size_t>(random_() % n); }
-  int64_t Pick(int64_t least, int64_t most) { return least + static_cast<int64_t>(random_() % static_cast<uint64_t>(most - least + 1)); }
+  int64_t Pick(int64_t least, int64_t most) {
+    return least + static_cast<int64_t>(random_() % static_cast<uint64_t>(most - least + 1));
+  }
   Shape RandomShape() {
     Shape shape;
     for (int64_t rank = Pick(1, 4); rank > 0; --rank) shape.push_back(Pick(1, rank > 2 ? 4 : 9));
@@ -113,7 +120,11 @@ class Generator {
   }
   Tensor Parameter(Shape shape) {
     std::string name = Cat(prefix_, parameters_++);
-    g_.Declare({.name = name, .type = {DType::kF32, shape}, .kind = StateKind::kParameter, .init = {InitRule::Kind::kNormal, 0.5}, .decay = Chance(2)});
+    g_.Declare({.name = name,
+                .type = {DType::kF32, shape},
+                .kind = StateKind::kParameter,
+                .init = {InitRule::Kind::kNormal, 0.5},
+                .decay = Chance(2)});
     return g_.State(name);
   }
   Tensor Reshaped(Tensor x, Shape shape) {  // one size is -1; pads where the elements do not divide
@@ -146,15 +157,24 @@ class Generator {
 
   void Step() {
     switch (Pick(0, differentiable_ ? 6 : 8)) {
-      case 0: return Elementwise();
-      case 1: return Unary();
-      case 2: return Movement();
-      case 3: return Product();
-      case 4: return Rows();
-      case 5: return Reduction();
-      case 6: return Chance(2) ? Composite() : Unary();
-      case 7: return Undifferentiable();
-      default: return Types();
+      case 0:
+        return Elementwise();
+      case 1:
+        return Unary();
+      case 2:
+        return Movement();
+      case 3:
+        return Product();
+      case 4:
+        return Rows();
+      case 5:
+        return Reduction();
+      case 6:
+        return Chance(2) ? Composite() : Unary();
+      case 7:
+        return Undifferentiable();
+      default:
+        return Types();
     }
   }
 
@@ -162,31 +182,50 @@ class Generator {
     Tensor x = Any(), y = Partner(x);
     if (Chance(3)) std::swap(x, y);
     switch (Pick(0, 5)) {
-      case 0: return Add(g_.Add(x, y));
-      case 1: return Add(g_.Sub(x, y));
-      case 2: return Add(Squash(g_.Mul(x, y)));
-      case 3: return Add(g_.Div(x, Positive(y)));
-      case 4: return Add(g_.Max(x, y));
-      default: return Add(g_.Select(g_.Compare(x, y, std::array{"lt", "le", "gt", "ge", "eq", "ne"}[Below(4)]), x, y));
+      case 0:
+        return Add(g_.Add(x, y));
+      case 1:
+        return Add(g_.Sub(x, y));
+      case 2:
+        return Add(Squash(g_.Mul(x, y)));
+      case 3:
+        return Add(g_.Div(x, Positive(y)));
+      case 4:
+        return Add(g_.Max(x, y));
+      default:
+        return Add(g_.Select(g_.Compare(x, y, std::array{"lt", "le", "gt", "ge", "eq", "ne"}[Below(4)]), x, y));
     }
   }
 
   void Unary() {
     Tensor x = Any();
     switch (Pick(0, 12)) {
-      case 0: return Add(g_.Neg(x));
-      case 1: return Add(g_.Exp(g_.Tanh(x)));
-      case 2: return Add(g_.Log(Positive(x)));
-      case 3: return Add(g_.Tanh(x));
-      case 4: return Add(g_.Erf(x));
-      case 5: return Add(g_.Sqrt(Positive(x)));
-      case 6: return Add(g_.Rsqrt(Positive(x)));
-      case 7: return Add(g_.Gelu(x, Chance(2)));
-      case 8: return Add(g_.Relu(x));
-      case 9: return Add(g_.Sigmoid(x));
-      case 10: return Add(g_.Silu(x));
-      case 11: return Add(g_.Copy(x));
-      default: return Add(g_.Dropout(AnyOfRank(1), 0.25 * static_cast<double>(Pick(0, 2)), Cat("d", parameters_)));
+      case 0:
+        return Add(g_.Neg(x));
+      case 1:
+        return Add(g_.Exp(g_.Tanh(x)));
+      case 2:
+        return Add(g_.Log(Positive(x)));
+      case 3:
+        return Add(g_.Tanh(x));
+      case 4:
+        return Add(g_.Erf(x));
+      case 5:
+        return Add(g_.Sqrt(Positive(x)));
+      case 6:
+        return Add(g_.Rsqrt(Positive(x)));
+      case 7:
+        return Add(g_.Gelu(x, Chance(2)));
+      case 8:
+        return Add(g_.Relu(x));
+      case 9:
+        return Add(g_.Sigmoid(x));
+      case 10:
+        return Add(g_.Silu(x));
+      case 11:
+        return Add(g_.Copy(x));
+      default:
+        return Add(g_.Dropout(AnyOfRank(1), 0.25 * static_cast<double>(Pick(0, 2)), Cat("d", parameters_)));
     }
   }
 
@@ -221,7 +260,8 @@ class Generator {
         int64_t start = Pick(0, size - 1);
         return Add(g_.Slice(x, axis, start, Pick(1, size - start)));
       }
-      case 5: return Add(g_.Pad(x, axis, Pick(0, 2), Pick(0, 2)));
+      case 5:
+        return Add(g_.Pad(x, axis, Pick(0, 2), Pick(0, 2)));
       case 6: {
         for (int64_t parts = size; parts >= 1; --parts) {
           if (size % parts != 0 || Chance(3)) continue;
@@ -289,7 +329,8 @@ class Generator {
         Tensor x = AnyOfRank(1);
         return Add(g_.RmsNorm(x, Parameter({x.shape().back()}), 0.5).y);
       }
-      case 2: return Add(g_.Softmax(AnyOfRank(1)));
+      case 2:
+        return Add(g_.Softmax(AnyOfRank(1)));
       default: {
         Tensor x = AnyOfRank(2);
         const Shape& shape = x.shape();
@@ -304,9 +345,12 @@ class Generator {
     std::vector<int64_t> axes = SomeAxes(x);
     bool keep = Chance(2);
     switch (Pick(0, 2)) {
-      case 0: return Add(g_.Sum(x, axes, keep) * 0.25);
-      case 1: return Add(g_.Mean(x, axes, keep));
-      default: return Add(g_.ReduceMax(x, axes, keep));
+      case 0:
+        return Add(g_.Sum(x, axes, keep) * 0.25);
+      case 1:
+        return Add(g_.Mean(x, axes, keep));
+      default:
+        return Add(g_.ReduceMax(x, axes, keep));
     }
   }
 
@@ -330,8 +374,10 @@ class Generator {
     Tensor x = AnyOfRank(2), y = Like(x);
     const Shape shape = x.shape();
     switch (Pick(0, 5)) {
-      case 0: return Add(g_.GeluBackward(x, y, Chance(2)));
-      case 1: return Add(g_.EmitOne(Op::kSoftmaxBackward, {x, y}, {{"causal", false}}));
+      case 0:
+        return Add(g_.GeluBackward(x, y, Chance(2)));
+      case 1:
+        return Add(g_.EmitOne(Op::kSoftmaxBackward, {x, y}, {{"causal", false}}));
       case 2: {
         Tensor weight = Parameter({shape.back()});
         GraphBuilder::Norm norm = g_.LayerNorm(x, weight, {}, 0.5);
@@ -348,8 +394,10 @@ class Generator {
         if (Chance(2)) Add(g_.Add(Like(table), table));
         return;
       }
-      case 4: return Add(g_.EmitOne(Op::kGlobalNorm, {x, y}));
-      default: return Cache();
+      case 4:
+        return Add(g_.EmitOne(Op::kGlobalNorm, {x, y}));
+      default:
+        return Cache();
     }
   }
 
