@@ -404,8 +404,7 @@ TEST(TextForm, PlacesInStatesAreChecked) {
             .status());
   };
   EXPECT_EQ(error("%a: f32[8] @t = exp x"),
-            "m.graph:4:17: error: unknown state 't'\n    4 |     %a: f32[8] @t = exp x\n      |                 ^ did "
-            "you mean 's'?");
+            "m.graph:4:17: error: unknown state 't'\n    4 |     %a: f32[8] @t = exp x\n      |                 ^");
   EXPECT_EQ(error("%a: f32[8] @s = exp x"),
             "m.graph:4:16: error: %a is larger than the state s\n    4 |     %a: f32[8] @s = exp x\n      |            "
             "    ^ f32[8] does not fit into f32[4]");

@@ -5,6 +5,8 @@
 #include "ir/base/target.h"
 #include "runtime/formats/files.h"
 #include "runtime/generate/generator.h"
+#include "runtime/generate/prompt.h"
+#include "runtime/generate/utf8_stream.h"
 #include "runtime/plan/plan.h"
 #include "runtime/train/trainer.h"
 
@@ -14,17 +16,15 @@ namespace {
 // What the model makes of an end-of-text token or, without one, of a line's end.
 StatusOr<std::string> SampleText(Executor& executor, const Tokenizer* tokenizer, int64_t tokens, uint64_t seed) {
   if (tokenizer == nullptr) return std::string("(the shards come without a tokenizer)");
-  std::vector<int32_t> prompt;
-  if (tokenizer->eot()) prompt = {*tokenizer->eot()};
-  if (prompt.empty()) {
-    StatusOr<std::vector<int32_t>> line_end = tokenizer->Encode("\n");
-    prompt = line_end.ok() ? *std::move(line_end) : std::vector<int32_t>{0};
-  }
+  ASSIGN_OR_RETURN(Prompt prompt, MakePrompt(*tokenizer, ""));
   ASSIGN_OR_RETURN(Generator generator, Generator::Create(executor));
   Sampler sampler(SamplerOptions{.seed = seed});
   ASSIGN_OR_RETURN(std::vector<int32_t> made,
-                   Generate(generator, sampler, prompt, {.max_new_tokens = tokens, .eot = tokenizer->eot()}));
-  return tokenizer->Decode(made);
+                   Generate(generator, sampler, prompt.tokens, {.max_new_tokens = tokens, .eot = tokenizer->eot()}));
+  ASSIGN_OR_RETURN(std::string bytes, tokenizer->Decode(made));
+  Utf8Stream stream;
+  std::string text = stream.Push(bytes);
+  return text + stream.Finish();
 }
 
 class TrainCommand : public Subcommand {

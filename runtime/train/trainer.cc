@@ -340,6 +340,7 @@ Status Trainer::SaveCheckpoint(bool best) {
   }
   content.tensors.emplace_back(OptimizerFile(0), std::move(optimizer));
   int eot = tokenizer_ != nullptr && tokenizer_->eot() ? *tokenizer_->eot() : -1;
+  ASSIGN_OR_RETURN(content.files, RunTokenizerFiles(options_.run));
   content.files.emplace_back("config.json", ConfigJson(plan_, eot));
   content.state = {{"step", done_.step},
                    {"tokens", done_.tokens},
