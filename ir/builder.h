@@ -157,6 +157,13 @@ class GraphBuilder {
   Tensor CachedAttention(Tensor q, Tensor k_cache, Tensor v_cache, Tensor positions, Tensor slots, int64_t heads,
                          double scale, Where where = Where::current());
 
+  struct Attended {
+    Tensor y, lse;  // [B, T, C], [B, heads, T]
+  };
+  // qkv [B, T, 3·C]; `scalars` may be invalid where rate is 0.
+  Attended FlashAttention(Tensor qkv, Tensor scalars, int64_t heads, double scale, bool causal, double rate = 0,
+                          int64_t key = 0, Where where = Where::current());
+
   Tensor Embedding(Tensor table, Tensor ids, Where where = Where::current());
   // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name: the mask
   // depends on it and not on where the op stands. rate = 0 returns x. Declares the state `scalars` (ir/base/scalars.h)

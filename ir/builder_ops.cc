@@ -130,6 +130,13 @@ Tensor G::CachedAttention(Tensor q, Tensor k_cache, Tensor v_cache, Tensor posit
   return EmitOne(Op::kCachedAttention, {q, k_cache, v_cache, positions, slots}, {{"heads", heads}, {"scale", scale}},
                  where);
 }
+G::Attended G::FlashAttention(Tensor qkv, Tensor scalars, int64_t heads, double scale, bool causal, double rate,
+                              int64_t key, Where where) {
+  std::vector<Tensor> r =
+      Emit(Op::kFlashAttention, {qkv, scalars},
+           {{"heads", heads}, {"scale", scale}, {"causal", causal}, {"rate", rate}, {"key", key}}, where);
+  return {.y = r[0], .lse = r[1]};
+}
 
 Tensor G::Embedding(Tensor table, Tensor ids, Where where) { return EmitOne(Op::kEmbedding, {table, ids}, {}, where); }
 

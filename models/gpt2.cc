@@ -1,6 +1,7 @@
 // GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a decoder of pre-norm transformer
 // blocks with learned positions and, by default, the classifier tied to the token embedding.
 #include <cmath>
+#include <source_location>
 #include <string>
 
 #include "ir/builder.h"
@@ -31,6 +32,8 @@ class Gpt2 {
   }
 
  private:
+  using Where = std::source_location;
+
   // Where a block's parameters live abroad: its name in each format, and whether that format stores matrices [out, in].
   struct Abroad {
     std::string hf, gguf, llmc;
@@ -99,12 +102,12 @@ class Gpt2 {
   // The parameter's value; an invalid tensor ("none") where the model has no biases.
   Tensor Bias(GraphBuilder& g, const std::string& name) { return c_.bias ? g.State(name + ".bias") : Tensor{}; }
 
-  Tensor Normalize(GraphBuilder& g, Tensor x, const std::string& name) {
-    return g.LayerNorm(x, g.State(name + ".weight"), Bias(g, name), c_.epsilon).y;
+  // Both remember the line that calls them, so that `gptc explain` tells one layer's parts apart.
+  Tensor Normalize(GraphBuilder& g, Tensor x, const std::string& name, Where where = Where::current()) {
+    return g.LayerNorm(x, g.State(name + ".weight"), Bias(g, name), c_.epsilon, where).y;
   }
-
-  Tensor Project(GraphBuilder& g, Tensor x, const std::string& name) {
-    return g.Linear(x, g.State(name + ".weight"), Bias(g, name));
+  Tensor Project(GraphBuilder& g, Tensor x, const std::string& name, Where where = Where::current()) {
+    return g.Linear(x, g.State(name + ".weight"), Bias(g, name), where);
   }
 
   // softmax(q·kᵀ/√d, causal)·v, each head apart.  x: [B, T, C]
@@ -220,13 +223,17 @@ StatusOr<Module> BuildGpt2(const Config& config) {
                .tied = BoolOf(config, "tied"),
                .activation = StringOf(config, "activation")};
   if (c.inner == 0) c.inner = 4 * c.width;
+  Config resolved = config;
+  for (auto& [key, value] : resolved) {
+    if (key == "inner") value = c.inner;
+  }
   if (c.width % c.heads != 0)
     return InvalidArgument("gpt2: width ", c.width, " is not a multiple of ", c.heads, " heads");
   if (c.dropout >= 1) return InvalidArgument("gpt2: dropout ", c.dropout, " would drop everything; it must be below 1");
   c.head_size = c.width / c.heads;
   Module module;
   module.name = "gpt2";
-  module.config = config;
+  module.config = std::move(resolved);
   module.dimensions = {
       {"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, c.context)}, {"context", c.context}};
   RETURN_IF_ERROR(Gpt2(module, c).Build());

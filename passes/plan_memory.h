@@ -3,12 +3,12 @@
 //
 //   views (reshape)     lie where their operand lies
 //   in-place results    lie over an operand that dies with the op, where the op table allows it at each of its places
-//   stored results      lie in the state's own memory (donation), where nobody needs the old content any more; else the
-//                       executor copies at the end
+//   stored results      lie in the state's own memory (donation), where nobody needs the old content any more; else
+//                       the executor copies at the end
 //   all others          share the arena: blocks whose lifetimes do not meet may overlap
 //
-// What would be gone by the end gets a `copy` op first: a store of a state's, an input's or an already stored value, and
-// an output that is the old content of a state that the graph stores to.
+// What would be gone by the end gets a `copy` op first: a store of a state's, an input's or an already stored value,
+// and an output that is the old content of a state that the graph stores to.
 //
 // Inputs are written before the first op, outputs read after the last. Entry points run one at a time and share one
 // arena. Errors: InvalidArgument where the states, or one graph, would take more than 1 PiB.

@@ -18,4 +18,13 @@ Cotangents VjpSoftmax(const VjpContext& c) {
   return {c.g.EmitOne(Op::kSoftmaxBackward, {c.result(), c.dy()}, {{"causal", c.attributes.Bool("causal")}})};
 }
 
+// The weights are computed anew from q, k and the saved logarithms of their sums.
+Cotangents VjpFlashAttention(const VjpContext& c) {
+  std::vector<Tensor> operands = {c.dy(), c.input(0), c.result(0), c.result(1)};
+  if (c.has(1)) operands.push_back(c.input(1));
+  Cotangents cotangents = {c.g.EmitOne(Op::kFlashAttentionBackward, std::move(operands), c.attributes)};
+  cotangents.resize(c.inputs.size());
+  return cotangents;
+}
+
 }  // namespace gptc

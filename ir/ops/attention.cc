@@ -31,6 +31,31 @@ Status RequirePerSequence(const InferContext& c, size_t i, size_t x) {
   return RequireShape(c, i, {c.input(x).shape[0]});
 }
 
+// qkv at operand i: [B, T, 3C] with C = heads · head_size; and the attributes that both directions share. `scalars` is the
+// optional operand's place.
+Status RequireFlashAttention(const InferContext& c, size_t i, size_t scalars) {
+  RETURN_IF_ERROR(RequireFloat(c, i));
+  if (c.input(i).shape.size() != 3) return InvalidArgument("qkv must have the axes [B, T, 3·C]: ", c.Describe(i));
+  const int64_t heads = c.attributes.Int("heads"), width = c.input(i).shape[2];
+  if (heads < 1 || IsSymbol(width) || width % 3 != 0 || width / 3 % heads != 0 || width == 0) {
+    return InvalidArgument("the last axis does not divide into q, k and v of ", heads, " heads: ", c.Describe(i));
+  }
+  if (!std::isfinite(c.attributes.Double("scale"))) return InvalidArgument("scale must be finite");
+  const double rate = c.attributes.Double("rate");
+  if (!(rate >= 0 && rate < 1)) return InvalidArgument("rate is ", ShortestDouble(rate), ", it must be in [0, 1)");
+  if (c.attributes.Int("key") < 0) return InvalidArgument("key must be 0 or more");
+  if (c.has(scalars)) return RequireScalars(c, scalars);
+  if (rate > 0) return InvalidArgument("a rate above 0 needs the operand scalars");
+  return OkStatus();
+}
+
+// What flash_attention gives for `qkv`.
+std::vector<Type> FlashAttentionTypes(const Type& qkv, int64_t heads) {
+  const int64_t batch = qkv.shape[0], tokens = qkv.shape[1];
+  return {Type{qkv.dtype, {batch, tokens, qkv.shape[2] / 3}},
+          Type{StatisticsDType(qkv.dtype), {batch, heads, tokens}}};
+}
+
 }  // namespace
 
 InferResult InferCausalMask(const InferContext& c) { return OverColumns(c, true); }
@@ -61,6 +86,23 @@ InferResult InferCachedAttention(const InferContext& c) {
   }
   if (!std::isfinite(c.attributes.Double("scale"))) return InvalidArgument("scale must be finite");
   return std::vector<Type>{c.input(0)};
+}
+
+InferResult InferFlashAttention(const InferContext& c) {
+  RETURN_IF_ERROR(RequireFlashAttention(c, 0, 1));
+  return FlashAttentionTypes(c.input(0), c.attributes.Int("heads"));
+}
+
+InferResult InferFlashAttentionBackward(const InferContext& c) {
+  RETURN_IF_ERROR(RequireFlashAttention(c, 1, 4));
+  const std::vector<Type> forward = FlashAttentionTypes(c.input(1), c.attributes.Int("heads"));
+  for (const size_t i : {0, 2}) {
+    RETURN_IF_ERROR(RequireSameDType(c, i, 1));
+    RETURN_IF_ERROR(RequireShape(c, i, forward[0].shape));
+  }
+  RETURN_IF_ERROR(RequireDType(c, 3, forward[1].dtype));
+  RETURN_IF_ERROR(RequireShape(c, 3, forward[1].shape));
+  return std::vector<Type>{c.input(1)};
 }
 
 }  // namespace gptc

@@ -2,6 +2,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/base/philox.h"
+#include "ir/base/scalars.h"
 #include "ir/reference/loops.h"
 
 namespace gptc {
@@ -27,6 +29,49 @@ void SoftmaxOf(double* row, int64_t count) {
   }
   for (int64_t j = 0; j < count; ++j) sum += row[j] = std::exp(row[j] - highest);
   for (int64_t j = 0; j < count; ++j) row[j] /= sum;
+}
+
+// One head of one sequence of flash_attention: its places in qkv, y and lse, and its weights' dropout.
+struct Head {
+  const EvalContext& c;
+  const HostTensor& qkv;
+  int64_t b, head;
+  int64_t tokens = qkv.type.shape[1], width = qkv.type.shape[2] / 3, heads = c.attributes.Int("heads");
+  int64_t size = width / heads;
+  double scale = c.attributes.Double("scale");
+
+  // Element i of row t of q (part 0), k (1) or v (2), as an index into qkv.
+  int64_t Packed(int64_t part, int64_t t, int64_t i) const {
+    return ((b * tokens + t) * 3 + part) * width + head * size + i;
+  }
+  int64_t Merged(int64_t t, int64_t i) const { return (b * tokens + t) * width + head * size + i; }
+  int64_t Row(int64_t t) const { return (b * heads + head) * tokens + t; }
+  int64_t Visible(int64_t t) const { return c.attributes.Bool("causal") ? t + 1 : tokens; }
+
+  double Score(int64_t t, int64_t s) const {
+    double dot = 0;
+    for (int64_t i = 0; i < size; ++i) dot += qkv.data[Packed(0, t, i)] * qkv.data[Packed(1, s, i)];
+    return scale * dot;
+  }
+  // 0 or 1/(1 - rate): what `dropout` does to entry (head, t, s) of sequence b of a [B, heads, T, T] tensor.
+  double Mask(size_t scalars_at, int64_t t, int64_t s) const {
+    double rate = c.attributes.Double("rate");
+    if (rate == 0) return 1;
+    auto scalar = [&](Scalar which) {
+      return static_cast<uint64_t>(static_cast<int64_t>(c.input(scalars_at).data[which]));
+    };
+    uint64_t element = static_cast<uint64_t>((head * tokens + t) * tokens + s);
+    PhiloxCounter counter = DropoutCounter(element / 4, scalar(kFirstSequence) + b, scalar(kStep));
+    PhiloxCounter words = Philox4x32(counter, DropoutKey(scalar(kSeed), c.attributes.Int("key")));
+    return words[element % 4] >= DropoutThreshold(rate) ? 1 / (1 - rate) : 0;
+  }
+};
+
+template <typename Body>
+void ForEachHead(const EvalContext& c, const HostTensor& qkv, const Body& body) {
+  for (int64_t b = 0; b < qkv.type.shape[0]; ++b) {
+    for (int64_t head = 0; head < c.attributes.Int("heads"); ++head) body(Head{c, qkv, b, head});
+  }
 }
 
 }  // namespace
@@ -111,6 +156,49 @@ void EvalCachedAttention(const EvalContext& c) {
       }
     }
   }
+}
+
+// y = (softmax(scale · q·kᵀ) · mask)·v; lse, the logarithm of each row's sum of exponentials.
+void EvalFlashAttention(const EvalContext& c) {
+  ForEachHead(c, c.input(0), [&](const Head& h) {
+    for (int64_t t = 0; t < h.tokens; ++t) {
+      std::vector<double> weights(h.Visible(t));
+      for (int64_t s = 0; s < h.Visible(t); ++s) weights[s] = h.Score(t, s);
+      double highest = *std::max_element(weights.begin(), weights.end()), sum = 0;
+      for (double score : weights) sum += std::exp(score - highest);
+      c.result(1).data[h.Row(t)] = highest + std::log(sum);
+      SoftmaxOf(weights.data(), h.Visible(t));
+      for (int64_t s = 0; s < h.Visible(t); ++s) {
+        double weight = weights[s] * h.Mask(1, t, s);
+        for (int64_t i = 0; i < h.size; ++i) c.result().data[h.Merged(t, i)] += weight * h.qkv.data[h.Packed(2, s, i)];
+      }
+    }
+  });
+}
+
+// p = exp(score - lse). dv = (p · mask)ᵀ·dy; with dp = mask · dy·vᵀ the gradient of the scores is p·(dp - sum of p·dp over
+// the row), and that sum is dy·y.
+void EvalFlashAttentionBackward(const EvalContext& c) {
+  const HostTensor &dy = c.input(0), &y = c.input(2), &lse = c.input(3);
+  std::vector<double>& gradient = c.result().data;
+  ForEachHead(c, c.input(1), [&](const Head& h) {
+    for (int64_t t = 0; t < h.tokens; ++t) {
+      double dot = 0;
+      for (int64_t i = 0; i < h.size; ++i) dot += dy.data[h.Merged(t, i)] * y.data[h.Merged(t, i)];
+      for (int64_t s = 0; s < h.Visible(t); ++s) {
+        double p = std::exp(h.Score(t, s) - lse.data[h.Row(t)]), mask = h.Mask(4, t, s), dp = 0;
+        for (int64_t i = 0; i < h.size; ++i) {
+          dp += mask * dy.data[h.Merged(t, i)] * h.qkv.data[h.Packed(2, s, i)];
+          gradient[h.Packed(2, s, i)] += p * mask * dy.data[h.Merged(t, i)];
+        }
+        double dscore = p * (dp - dot);
+        for (int64_t i = 0; i < h.size; ++i) {
+          gradient[h.Packed(0, t, i)] += h.scale * dscore * h.qkv.data[h.Packed(1, s, i)];
+          gradient[h.Packed(1, s, i)] += h.scale * dscore * h.qkv.data[h.Packed(0, t, i)];
+        }
+      }
+    }
+  });
 }
 
 }  // namespace gptc

@@ -369,7 +369,9 @@ std::optional<double> Trainer::Mfu(double tokens_per_s, double ms) {
   // 6P for the products with parameters, forward and backward, and 6·L·C·T for causal attention.
   double per_token =
       6.0 * static_cast<double>(ParameterCount(plan_)) + 6.0 * static_cast<double>(layers * width * sequence_);
-  return per_token * tokens_per_s / (ceiling_gflops_ * 1e9);
+  double share = per_token * tokens_per_s / (ceiling_gflops_ * 1e9);
+  if (share > 1) ceiling_gflops_ = -1;  // measured while something else had the machine: say nothing rather than that
+  return share > 1 ? std::nullopt : std::optional<double>(share);
 }
 
 std::string Trainer::Summary() const {

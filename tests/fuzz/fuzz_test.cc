@@ -10,7 +10,7 @@ namespace {
 class Fuzz : public ::testing::TestWithParam<uint64_t> {};
 
 TEST_P(Fuzz, PlansComputeWhatTheirModulesSay) {
-  constexpr uint64_t kSeeds = 40;
+  constexpr uint64_t kSeeds = 30;
   for (uint64_t seed = GetParam() * kSeeds; seed < (GetParam() + 1) * kSeeds; ++seed) {
     Status status = CheckSeed(seed, static_cast<int>(seed % 40), /*thorough=*/seed % 8 == 0);
     ASSERT_TRUE(status.ok()) << Message(status);

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/base/scalars.h"
 #include "tests/op_cases/op_cases.h"
 
 namespace gptc {
@@ -97,6 +98,72 @@ std::vector<OpCase> AttentionCases() {
   attention("long", 1, 1100, 1, 1, 12, 64, {1090}, {0});
   attention("no slot", 2, 8, 2, 2, 2, 4, {3, 3}, {-1, 1});
   attention("past the context", 1, 8, 1, 4, 2, 4, {6}, {0});
+
+  const auto flash = [&](const std::string& label, int64_t b, int64_t t, int64_t heads, int64_t head_size, bool causal,
+                         double rate, double amplitude) {
+    const int64_t width = heads * head_size;
+    const Attributes attributes = {{"heads", heads},
+                                   {"scale", 1 / std::sqrt(static_cast<double>(head_size))},
+                                   {"causal", causal},
+                                   {"rate", rate},
+                                   {"key", int64_t{0x123456789abcdef}}};
+    const std::string name = Cat(label, causal ? " causal" : "", rate > 0 ? " dropout" : "");
+    for (const bool bf16 : {false, true}) {
+      const auto input = bf16 ? &BF16 : &F32;
+      const std::string type = bf16 ? " bf16" : "";
+      std::vector<CaseInput> forward = {input({b, t, 3 * width}, Fill::kNormal)};
+      std::vector<CaseInput> backward = {input({b, t, width}, Fill::kNormal), forward[0],
+                                         input({b, t, width}, Fill::kNormal), F32({b, heads, t})};
+      if (rate > 0) forward.push_back(ScalarsInput());
+      if (rate > 0) backward.push_back(ScalarsInput());
+      cases.push_back({name + type, Op::kFlashAttention, forward, attributes, amplitude});
+      // y and lse are what the forward gives.
+      const auto prepare = [attributes](std::vector<HostTensor>& inputs) {
+        std::vector<const HostTensor*> operands = {&inputs[1]};
+        if (inputs.size() > 4) operands.push_back(&inputs[4]);
+        const Type types[] = {inputs[2].type, inputs[3].type};
+        std::vector<HostTensor> results =
+            EvaluateOp(Op::kFlashAttention, operands, attributes, types, Rounding::kRounded);
+        inputs[2] = std::move(results[0]);
+        inputs[3] = std::move(results[1]);
+      };
+      cases.push_back(
+          {name + type, Op::kFlashAttentionBackward, backward, attributes, 4 * amplitude, true, prepare});
+    }
+  };
+  for (const bool causal : {false, true}) {
+    for (const double rate : {0.0, 0.3}) {
+      flash("small", 1, 3, 2, 2, causal, rate, 2);
+      flash("small, aligned", 1, 4, 1, 3, causal, rate, 2);
+      flash("one token", 2, 1, 2, 1, causal, rate, 2);
+      flash("one element to a head", 1, 19, 3, 1, causal, rate, 2);
+      flash("odd heads", 2, 33, 3, 12, causal, rate, 2);
+      flash("two blocks, the second short", 1, 65, 2, 20, causal, rate, 2);
+      flash("one block", 2, 64, 4, 32, causal, rate, 2);
+      flash("three blocks", 1, 192, 1, 64, causal, rate, 4);
+      flash("short end", 1, 150, 1, 80, causal, rate, 4);
+      flash("wide head", 1, 131, 1, 128, causal, rate, 4);
+    }
+  }
+  flash("wider than a block", 1, 9, 1, 300, true, 0, 4);
+  flash("nothing", 0, 5, 2, 4, true, 0, 1);
+  cases.push_back({"scores far apart",
+                   Op::kFlashAttention,
+                   {F32({1, 70, 30}, Fill::kWide)},
+                   {{"heads", int64_t{2}}, {"scale", 1.0}, {"causal", true}},
+                   1e3,
+                   false});
+  cases.push_back({"great counters of dropout",
+                   Op::kFlashAttention,
+                   {F32({3, 37, 24}), ScalarsInput()},
+                   {{"heads", int64_t{2}}, {"scale", 0.5}, {"causal", true}, {"rate", 0.5}, {"key", int64_t{7}}},
+                   2,
+                   true,
+                   [](std::vector<HostTensor>& inputs) {
+                     inputs[1].data[kStep] = 5e9;
+                     inputs[1].data[kFirstSequence] = 4294967295;
+                     inputs[1].data[kSeed] = 9007199254740991;
+                   }});
   return cases;
 }
 

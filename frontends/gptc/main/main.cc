@@ -13,8 +13,8 @@ int main(int argc, char** argv) {
         &gptc::MakeInspectCommand, &gptc::MakeExplainCommand, &gptc::MakeDiffCommand, &gptc::MakeDotCommand}) {
     commands.push_back(make());
   }
-  return gptc::RunProgram(
-      {"gptc", "compile GPT-2-class models to plans",
-       "gptc model gpt2 --preset 124M -o gpt2.graph && gptc compile gpt2.graph -o plan.fb --batch 4 --seq 256"},
-      std::move(commands), argc, argv);
+  return gptc::RunProgram({"gptc", "compile GPT-2-class models to plans",
+                           "Example:\n  gptc model gpt2 --preset 124M -o gpt2.graph\n  gptc compile gpt2.graph -o "
+                           "plan.fb --batch 4 --seq 256"},
+                          std::move(commands), argc, argv);
 }

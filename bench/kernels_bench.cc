@@ -1,0 +1,158 @@
+// Every CPU kernel at the shapes of a real training step: GPT-2 124M on 4 sequences of 256 tokens, and the character
+// baby. Counters: operations and bytes a second. Usage: kernels_bench --benchmark_filter=layer_norm
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "benchmark/benchmark.h"
+#include "ir/base/check.h"
+#include "ir/base/infer.h"
+#include "ir/base/scalars.h"
+#include "runtime/cpu/kernels.h"
+
+namespace gptc {
+namespace {
+
+struct Case {
+  std::string label;
+  Op op;
+  std::vector<Type> inputs;
+  Attributes attributes;
+  double flops = 0;  // of one run; 0: bytes alone are counted
+  int64_t ids = 1;   // integer operands are drawn below this
+};
+
+Type F32(Shape shape) { return {DType::kF32, std::move(shape)}; }
+Type I32(Shape shape) { return {DType::kI32, std::move(shape)}; }
+
+struct Free {
+  void operator()(void* data) const { std::free(data); }
+};
+using Memory = std::unique_ptr<void, Free>;
+
+TensorView Allocate(const Type& type, std::vector<Memory>& owner) {
+  size_t bytes = (static_cast<size_t>(ByteCount(type)) + 63) / 64 * 64;
+  owner.emplace_back(std::aligned_alloc(64, std::max<size_t>(bytes, 64)));
+  return {type, owner.back().get()};
+}
+
+void Fill(const TensorView& view, int64_t ids, std::mt19937& random) {
+  if (view.type.dtype == DType::kF32) {
+    std::normal_distribution<float> normal;
+    std::generate_n(view.as<float>(), view.count(), [&] { return normal(random); });
+  } else if (view.type.dtype == DType::kI32) {
+    std::generate_n(view.as<int32_t>(), view.count(),
+                    [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(ids)); });
+  } else if (view.type.dtype == DType::kF64) {
+    static constexpr double kScalars[kScalarCount] = {6e-4, 0.9, 0.95, 1e-8, 0.1, 1, 10, 1e-3, 1, 1337, 0};
+    std::copy_n(kScalars, std::min<int64_t>(view.count(), kScalarCount), view.as<double>());
+  }
+}
+
+void Run(benchmark::State& state, const Case& c) {
+  const OpInfo& info = InfoOf(c.op);
+  Attributes attributes = c.attributes;
+  CHECK_OK(CompleteAttributes(info, attributes));
+  std::vector<std::string> names(c.inputs.size(), "operand");
+  InferResult types = InferTypes({info, c.inputs, attributes, {}, names});
+  CHECK_OK(types.status());
+  std::vector<Memory> owner;
+  std::vector<TensorView> inputs, results;
+  std::mt19937 random(1);
+  int64_t bytes = 0;
+  for (const Type& type : c.inputs) {
+    inputs.push_back(Allocate(type, owner));
+    Fill(inputs.back(), c.ids, random);
+    bytes += ByteCount(type);
+  }
+  for (const Type& type : *types) {
+    results.push_back(Allocate(type, owner));
+    bytes += ByteCount(type);
+  }
+  ScratchPool scratch;
+  StatusOr<BoundKernel> kernel = CpuKernel(info.name)({inputs, results, attributes, scratch});
+  CHECK_OK(kernel.status());
+  TensorView scratch_memory = Allocate({DType::kBool, {static_cast<int64_t>(scratch.bytes())}}, owner);
+  scratch.set_data(scratch_memory.data);
+  for (auto _ : state) (*kernel)();
+  auto rate = [](double amount) { return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate); };
+  state.counters["bytes"] = rate(static_cast<double>(bytes));
+  if (c.flops > 0) state.counters["flops"] = rate(c.flops);
+}
+
+// y = x·w, and the two products of its backward.
+void AddLinear(std::vector<Case>& cases, const std::string& name, int64_t rows, int64_t in, int64_t out) {
+  double flops = 2.0 * static_cast<double>(rows * in * out);
+  cases.push_back({name + " forward", Op::kLinear, {F32({rows, in}), F32({in, out}), F32({out})}, {}, flops});
+  cases.push_back({name + " dx", Op::kMatMul, {F32({rows, out}), F32({in, out})}, {{"transpose_b", true}}, flops});
+  cases.push_back({name + " dw", Op::kMatMul, {F32({rows, in}), F32({rows, out})}, {{"transpose_a", true}}, flops});
+}
+
+void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch, int64_t tokens, int64_t heads,
+              int64_t width, int64_t vocab) {
+  int64_t rows = batch * tokens, size = width / heads;
+  AddLinear(cases, model + " qkv", rows, width, 3 * width);
+  AddLinear(cases, model + " projection", rows, width, width);
+  AddLinear(cases, model + " up", rows, width, 4 * width);
+  AddLinear(cases, model + " down", rows, 4 * width, width);
+  double flops = 2.0 * static_cast<double>(rows * width * vocab);
+  cases.push_back(
+      {model + " logits", Op::kMatMul, {F32({rows, width}), F32({vocab, width})}, {{"transpose_b", true}}, flops});
+  cases.push_back({model + " scores",
+                   Op::kMatMul,
+                   {F32({batch, heads, tokens, size}), F32({batch, heads, tokens, size})},
+                   {{"transpose_b", true}},
+                   2.0 * static_cast<double>(rows * tokens * width)});
+  cases.push_back({model + " softmax", Op::kSoftmax, {F32({batch, heads, tokens, tokens})}, {{"causal", true}}});
+  cases.push_back(
+      {model + " layer_norm", Op::kLayerNorm, {F32({rows, width}), F32({width}), F32({width})}, {{"epsilon", 1e-5}}});
+  cases.push_back({model + " layer_norm_backward",
+                   Op::kLayerNormBackward,
+                   {F32({rows, width}), F32({rows, width}), F32({width}), F32({rows}), F32({rows})},
+                   {}});
+  cases.push_back({model + " gelu", Op::kGelu, {F32({rows, 4 * width})}, {}});
+  cases.push_back({model + " gelu_backward", Op::kGeluBackward, {F32({rows, 4 * width}), F32({rows, 4 * width})}, {}});
+  cases.push_back({model + " add", Op::kAdd, {F32({rows, width}), F32({rows, width})}, {}});
+  cases.push_back({model + " bias gradient", Op::kSum, {F32({rows, 4 * width})}, {{"axes", std::vector<int64_t>{0}}}});
+  cases.push_back(
+      {model + " cross_entropy", Op::kCrossEntropy, {F32({rows, vocab}), I32({rows})}, {{"classes", vocab}}, 0, vocab});
+  cases.push_back({model + " cross_entropy_backward",
+                   Op::kCrossEntropyBackward,
+                   {F32({rows, vocab}), I32({rows}), F32({rows}), F32({rows})},
+                   {{"classes", vocab}},
+                   0,
+                   vocab});
+  cases.push_back({model + " embedding", Op::kEmbedding, {F32({vocab, width}), I32({rows})}, {}, 0, vocab});
+  cases.push_back({model + " embedding_backward",
+                   Op::kEmbeddingBackward,
+                   {I32({rows}), F32({rows, width})},
+                   {{"rows", vocab}},
+                   0,
+                   vocab});
+  Type weights = F32({4 * width, width});
+  cases.push_back({model + " adamw",
+                   Op::kAdamW,
+                   {weights, weights, weights, weights, F32({}), {DType::kF64, {kScalarCount}}},
+                   {{"decay", true}}});
+}
+
+}  // namespace
+}  // namespace gptc
+
+int main(int argc, char** argv) {
+  std::vector<gptc::Case> cases;
+  gptc::AddModel(cases, "124M", 4, 256, 12, 768, 50257);
+  gptc::AddModel(cases, "baby", 12, 64, 4, 128, 65);
+  for (const gptc::Case& c : cases) {
+    benchmark::RegisterBenchmark(c.label.c_str(), [&c](benchmark::State& state) { gptc::Run(state, c); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -1,0 +1,645 @@
+// flash_attention and flash_attention_backward (flash_attention.h has the mathematics). qkv: [B, T, 3C], q, k and v of
+// all heads side by side; y: [B, T, C]; lse: [B, heads, T] f32. f32 or bf16 elements, all arithmetic in f32.
+//
+// Each task copies its head's k and v (the backward: dk and dv too) to scratch that its core's cache holds, where rows
+// stand close together and end on a vector's boundary; the products then need no special case for a row's end. Reads
+// qkv once, writes y once. Parallel over heads and, where these are few, over blocks of queries.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/cpu/flash_attention.cc"
+#include "runtime/cpu/simd.h"
+// clang-format off
+#include "hwy/foreach_target.h"
+#include "runtime/cpu/simd-inl.h"
+#include "runtime/cpu/philox-inl.h"
+// clang-format on
+
+#ifndef GPTC_RUNTIME_CPU_FLASH_ATTENTION_ONCE
+#define GPTC_RUNTIME_CPU_FLASH_ATTENTION_ONCE
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ir/base/scalars.h"
+#include "runtime/cpu/flash_attention.h"
+#include "runtime/cpu/kernels.h"
+#include "runtime/cpu/parallel.h"
+#include "runtime/cpu/unsupported.h"
+
+namespace gptc {
+namespace {
+
+constexpr int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+// Scores are in units of log 2, so that the exponential is 2^x.
+constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+// (2^r - 1) / r for |r| <= 1/2, lowest order first; a fit of our own by interpolation at Chebyshev nodes. With it 2^r
+// is off by 1e-8, before rounding.
+constexpr float kExp2[] = {0.69314718246f, 0.24022650719f, 0.055503569543f, 0.0096180830151f, 0.0013390863314f, 0.00015453163360f};
+
+// Pieces of a task's scratch, in order; sizes are multiples of kFlashPad.
+class Pieces {
+ public:
+  explicit Pieces(float* base) : next_(base) {}
+  float* Take(int64_t elements) {
+    float* piece = next_;
+    next_ += elements;
+    return piece;
+  }
+
+ private:
+  float* next_;
+};
+
+}  // namespace
+}  // namespace gptc
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace gptc {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(DF()));
+// Rows of the register tile: with two vectors a row its sums keep two multiply-add units busy. They divide a vector's
+// lanes (or the other way round), which the triangles of the diagonal rely on.
+constexpr int64_t kRows = kLanes >= 16 ? 8 : 4;
+static_assert(kFlashBlock % kRows == 0 && kFlashBlock % kFlashPad == 0 && kFlashPad % kLanes == 0);
+
+// What becomes of the result of a product.
+enum class Into { kNew, kSum, kScaledSum };
+
+// The part of a product on the diagonal's tile that counts, by row r of the result.
+enum class Live {
+  kAll,
+  kColumnsFromRow,  // columns >= r (to the grain of a vector)
+  kInnerToRow,      // inner index <= r (to the grain of kRows)
+  kInnerFromRow,    // inner index >= r
+};
+
+// c[r, :] = a[r, :]·b [+ c[r, :] [· factors[r]]] for kRows rows and kVectors vectors of columns. Element (r, i) of a is
+// a[r + i · stride] where kRowsAdjacent, else a[r · stride + i].
+template <int kVectors, bool kRowsAdjacent, Into kInto>
+HWY_INLINE void Tile(const float* HWY_RESTRICT a, int64_t stride_a, const float* HWY_RESTRICT b, int64_t stride_b,
+                     int64_t inner, float* HWY_RESTRICT c, int64_t stride_c, const float* factors) {
+  const DF d;
+  VF sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      if constexpr (kInto == Into::kNew) {
+        sums[r][v] = hn::Zero(d);
+      } else {
+        sums[r][v] = hn::Load(d, c + r * stride_c + v * kLanes);
+        if constexpr (kInto == Into::kScaledSum) sums[r][v] = hn::Mul(sums[r][v], hn::Set(d, factors[r]));
+      }
+    }
+  }
+  for (int64_t i = 0; i < inner; ++i) {
+    VF column[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) column[v] = hn::Load(d, b + v * kLanes);
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < kRows; ++r) {
+      const VF element = hn::Set(d, kRowsAdjacent ? a[r] : a[r * stride_a]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(element, column[v], sums[r][v]);
+    }
+    a += kRowsAdjacent ? stride_a : 1;
+    b += stride_b;
+  }
+#pragma GCC unroll 8
+  for (int64_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, c + r * stride_c + v * kLanes);
+  }
+}
+
+// The whole product, `rows` rounded up to kRows: a and c have rows to that.
+template <bool kRowsAdjacent, Into kInto>
+HWY_NOINLINE void Multiply(Live live, const float* a, int64_t stride_a, const float* b, int64_t stride_b, int64_t rows,
+                           int64_t inner, int64_t columns, float* c, int64_t stride_c, const float* factors = nullptr) {
+  for (int64_t row = 0; row < rows; row += kRows) {
+    const int64_t first = live == Live::kColumnsFromRow ? row / kLanes * kLanes : 0;
+    const int64_t from = live == Live::kInnerFromRow ? row : 0;
+    const int64_t to = live == Live::kInnerToRow ? std::min(inner, row + kRows) : inner;
+    const float* a_row = kRowsAdjacent ? a + row + from * stride_a : a + row * stride_a + from;
+    const float* b_row = b + from * stride_b;
+    float* c_row = c + row * stride_c;
+    const float* factor = kInto == Into::kScaledSum ? factors + row : nullptr;
+    int64_t column = first;
+    for (; column + kLanes < columns; column += 2 * kLanes) {
+      Tile<2, kRowsAdjacent, kInto>(a_row, stride_a, b_row + column, stride_b, to - from, c_row + column, stride_c,
+                                    factor);
+    }
+    if (column < columns) {
+      Tile<1, kRowsAdjacent, kInto>(a_row, stride_a, b_row + column, stride_b, to - from, c_row + column, stride_c,
+                                    factor);
+    }
+  }
+}
+
+// 2^x for x <= 126; 0 where that is below 2^-100, which next to a sum of at least 1 is nothing: what it would lead to
+// are numbers below the smallest normal one, with which arithmetic is a hundred times slower. A NaN stays one.
+HWY_INLINE VF Exp2Of(VF x) {
+  const DF d;
+  const hn::Rebind<int32_t, DF> di;
+  // Adding this rounds to an integer, and leaves 127 + that integer in the lowest bits: an exponent.
+  const VF magic = hn::Set(d, 12582912.0f + 127.0f);
+  const VF shifted = hn::Add(x, magic);
+  const VF r = hn::Sub(x, hn::Sub(shifted, magic));
+  VF q = hn::Set(d, kExp2[5]);
+#pragma GCC unroll 5
+  for (int i = 4; i >= 0; --i) q = hn::MulAdd(q, r, hn::Set(d, kExp2[i]));
+  const VF power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted)));
+  const VF y = hn::Mul(hn::MulAdd(q, r, hn::Set(d, 1.0f)), power);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -100.0f)), y);
+}
+
+// y[i, :] = factor · x[i, :], with zeros up to `padded` columns and a multiple of kFlashPad rows.
+template <typename T>
+void PackRows(const T* x, int64_t stride, int64_t rows, int64_t columns, int64_t padded, float factor, float* y) {
+  const DF d;
+  const VF times = hn::Set(d, factor);
+  for (int64_t i = 0; i < rows; ++i, x += stride, y += padded) {
+    int64_t c = 0;
+    for (; c + kLanes <= columns; c += kLanes) hn::Store(hn::Mul(LoadFloats(x + c), times), d, y + c);
+    if (c < columns) {
+      hn::Store(hn::Mul(LoadSome(x + c, static_cast<size_t>(columns - c)), times), d, y + c);
+      c += kLanes;
+    }
+    for (; c < padded; c += kLanes) hn::Store(hn::Zero(d), d, y + c);
+  }
+  std::memset(y, 0, sizeof(float) * (RoundUp(rows, kFlashPad) - rows) * padded);
+}
+
+// y[c · kFlashBlock + i] = factor · x[i · padded + c] for `columns` c and a multiple of kFlashPad rows i.
+void PackTransposed(const float* x, int64_t rows, int64_t columns, int64_t padded, float factor, float* y) {
+  const hn::CappedTag<float, 4> d;
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < RoundUp(rows, kFlashPad); ++i) {
+    for (int64_t c = 0; c < columns; ++c) y[c * kFlashBlock + i] = factor * x[i * padded + c];
+  }
+#else
+  const auto times = hn::Set(d, factor);
+  const auto load = [&](const float* p) HWY_ATTR { return hn::Mul(hn::Load(d, p), times); };
+  for (int64_t i = 0; i < RoundUp(rows, kFlashPad); i += 4) {
+    for (int64_t c = 0; c < columns; c += 4) {
+      const float* from = x + i * padded + c;
+      const auto r0 = load(from), r1 = load(from + padded), r2 = load(from + 2 * padded), r3 = load(from + 3 * padded);
+      const auto t0 = hn::InterleaveLower(d, r0, r2), t1 = hn::InterleaveLower(d, r1, r3);
+      const auto t2 = hn::InterleaveUpper(d, r0, r2), t3 = hn::InterleaveUpper(d, r1, r3);
+      float* to = y + c * kFlashBlock + i;
+      hn::Store(hn::InterleaveLower(d, t0, t1), d, to);
+      hn::Store(hn::InterleaveUpper(d, t0, t1), d, to + kFlashBlock);
+      hn::Store(hn::InterleaveLower(d, t2, t3), d, to + 2 * kFlashBlock);
+      hn::Store(hn::InterleaveUpper(d, t2, t3), d, to + 3 * kFlashBlock);
+    }
+  }
+#endif
+}
+
+// y[i, :] = factors[i] · x[i, :] from scratch to a tensor.
+template <typename T>
+void UnpackRows(const float* x, int64_t padded, int64_t rows, int64_t columns, const float* factors, bool one_factor,
+                T* y, int64_t stride) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const VF times = hn::Set(DF(), factors[one_factor ? 0 : i]);
+    MapRow(x + i * padded, y + i * stride, static_cast<size_t>(columns),
+           [&](VF v) HWY_ATTR { return hn::Mul(v, times); });
+  }
+}
+
+// What dropout multiplies each weight of a tile by, [keys, queries]: 0 or 1 / (1 - rate).
+void FillMask(const FlashHead& h, int64_t query, int64_t queries, int64_t key, int64_t keys, float* mask) {
+  const FlashDropout& drop = *h.dropout;
+  const DF d;
+  const DU du;
+  const hn::Rebind<int32_t, DF> di;
+  const VU flip = hn::Set(du, 0x80000000u), one = hn::Set(du, 1u), three = hn::Set(du, 3u);
+  const auto threshold = hn::BitCast(di, hn::Set(du, drop.threshold ^ 0x80000000u));
+  const VF kept = hn::Set(d, drop.kept);
+  const VU sequence_low = hn::Set(du, static_cast<uint32_t>(drop.sequence)),
+           sequence_high = hn::Set(du, static_cast<uint32_t>((drop.sequence >> 32) & 0xffff) << 16),
+           step = hn::Set(du, static_cast<uint32_t>(drop.step));
+  HWY_ALIGN uint32_t low[kLanes], high[kLanes], place[kLanes];
+  for (int64_t lane = 0; lane < queries; lane += kLanes) {
+    // A lane's elements are consecutive from key to key, but start at any place within a block of four words: `place`.
+    for (int64_t i = 0; i < kLanes; ++i) {
+      const uint64_t element = drop.first + static_cast<uint64_t>((query + lane + i) * h.tokens + key);
+      low[i] = static_cast<uint32_t>(element >> 2);
+      high[i] = static_cast<uint32_t>(element >> 34) & 0xffff;
+      place[i] = static_cast<uint32_t>(element & 3);
+    }
+    VU block_low = hn::Load(du, low), block_high = hn::Load(du, high);
+    const VU at = hn::Load(du, place);
+    const auto at1 = hn::Eq(at, one), at2 = hn::Eq(at, hn::Set(du, 2u)), at3 = hn::Eq(at, three);
+    const bool aligned = hn::AllTrue(du, hn::Eq(at, hn::Zero(du)));
+    const auto next = [&]() HWY_ATTR {
+      const PhiloxLanes words =
+          PhiloxOf({block_low, sequence_low, step, hn::Or(block_high, sequence_high)}, drop.key);
+      block_low = hn::Add(block_low, one);
+      const auto carried = hn::Eq(block_low, hn::Zero(du));
+      block_high = hn::And(hn::Add(block_high, hn::IfThenElseZero(carried, one)), hn::Set(du, 0xffffu));
+      return words;
+    };
+    const auto put = [&](VU word, int64_t row) HWY_ATTR {
+      const auto drops = hn::Lt(hn::BitCast(di, hn::Xor(word, flip)), threshold);
+      hn::Store(hn::IfThenZeroElse(hn::RebindMask(d, drops), kept), d, mask + row * kFlashBlock + lane);
+    };
+    const auto choose = [&](VU w0, VU w1, VU w2, VU w3) HWY_ATTR {
+      return hn::IfThenElse(at1, w1, hn::IfThenElse(at2, w2, hn::IfThenElse(at3, w3, w0)));
+    };
+    PhiloxLanes now = next();
+    for (int64_t row = 0; row < keys; row += 4) {  // the tile has rows to a multiple of four
+      if (aligned) {
+        put(now.v0, row);
+        put(now.v1, row + 1);
+        put(now.v2, row + 2);
+        put(now.v3, row + 3);
+        now = next();
+        continue;
+      }
+      const PhiloxLanes then = next();
+      put(choose(now.v0, now.v1, now.v2, now.v3), row);
+      put(choose(now.v1, now.v2, now.v3, then.v0), row + 1);
+      put(choose(now.v2, now.v3, then.v0, then.v1), row + 2);
+      put(choose(now.v3, then.v0, then.v1, then.v2), row + 3);
+      now = then;
+    }
+  }
+}
+
+// The keys of a tile that the queries lane .. lane + kLanes - 1 may see: on the diagonal those up to the last query.
+HWY_INLINE int64_t KeysOf(bool diagonal, int64_t lane, int64_t keys) {
+  return diagonal ? std::min(keys, lane + kLanes) : keys;
+}
+// Which of the queries from `lane` on may not see key `row` of a tile on the diagonal.
+HWY_INLINE hn::Mask<DF> Hidden(int64_t lane, int64_t row) {
+  const DF d;
+  return hn::Lt(hn::Iota(d, static_cast<float>(lane)), hn::Set(d, static_cast<float>(row)));
+}
+
+// One tile of the streaming softmax: scores become exponentials over their largest so far; `largest` and `sums` are
+// brought up to date, and `factors` says by what older numbers must be multiplied.
+void SoftmaxTile(float* scores, int64_t queries, int64_t keys, bool diagonal, bool first, float* largest, float* sums,
+                 float* factors) {
+  const DF d;
+  const VF lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < queries; lane += kLanes) {
+    float* column = scores + lane;
+    const int64_t live = KeysOf(diagonal, lane, keys);
+    for (int64_t row = diagonal ? lane : live; row < live; ++row) {
+      float* p = column + row * kFlashBlock;
+      hn::Store(hn::IfThenElse(Hidden(lane, row), lowest, hn::Load(d, p)), d, p);
+    }
+    const VF before = first ? lowest : hn::Load(d, largest + lane);
+    VF m0 = before, m1 = before;
+    int64_t row = 0;
+    for (; row + 2 <= live; row += 2) {
+      m0 = hn::Max(hn::Load(d, column + row * kFlashBlock), m0);
+      m1 = hn::Max(hn::Load(d, column + (row + 1) * kFlashBlock), m1);
+    }
+    if (row < live) m0 = hn::Max(hn::Load(d, column + row * kFlashBlock), m0);
+    const VF top = hn::Max(m0, m1);
+    const VF factor = first ? hn::Zero(d) : Exp2Of(hn::Sub(before, top));
+    VF s0 = first ? factor : hn::Mul(hn::Load(d, sums + lane), factor), s1 = hn::Zero(d);
+    for (row = 0; row + 2 <= live; row += 2) {
+      float* p = column + row * kFlashBlock;
+      const VF e0 = Exp2Of(hn::Sub(hn::Load(d, p), top)), e1 = Exp2Of(hn::Sub(hn::Load(d, p + kFlashBlock), top));
+      s0 = hn::Add(s0, e0);
+      s1 = hn::Add(s1, e1);
+      hn::Store(e0, d, p);
+      hn::Store(e1, d, p + kFlashBlock);
+    }
+    if (row < live) {
+      float* p = column + row * kFlashBlock;
+      const VF e = Exp2Of(hn::Sub(hn::Load(d, p), top));
+      s0 = hn::Add(s0, e);
+      hn::Store(e, d, p);
+    }
+    hn::Store(top, d, largest + lane);
+    hn::Store(hn::Add(s0, s1), d, sums + lane);
+    hn::Store(factor, d, factors + lane);
+  }
+}
+
+template <typename T>
+void Forward(const FlashHead& h) {
+  const DF d;
+  const int64_t size = h.head_size, padded = RoundUp(size, kFlashPad), all = RoundUp(h.tokens, kFlashPad);
+  Pieces pieces(h.scratch);
+  float* const k = pieces.Take(all * padded);
+  float* const v = pieces.Take(all * padded);
+  float* const q = pieces.Take(kFlashBlock * padded);
+  float* const queries_across = pieces.Take(padded * kFlashBlock);
+  float* const out = pieces.Take(kFlashBlock * padded);
+  float* const scores = pieces.Take(kFlashBlock * kFlashBlock);
+  float* const mask = pieces.Take(kFlashBlock * kFlashBlock);
+  float* const largest = pieces.Take(kFlashBlock);
+  float* const sums = pieces.Take(kFlashBlock);
+  float* const factors = pieces.Take(kFlashBlock);
+
+  const int64_t stride = 3 * h.width, blocks = (h.tokens + kFlashBlock - 1) / kFlashBlock;
+  PackRows(static_cast<const T*>(h.k), stride, h.tokens, size, padded, 1, k);
+  PackRows(static_cast<const T*>(h.v), stride, h.tokens, size, padded, 1, v);
+  for (int64_t i = h.part; i < blocks; i += h.parts) {
+    const int64_t query = i * kFlashBlock, queries = std::min(kFlashBlock, h.tokens - query);
+    const int64_t query_lanes = RoundUp(queries, kLanes);
+    PackRows(static_cast<const T*>(h.q) + query * stride, stride, queries, size, padded, h.scale * kLog2E, q);
+    PackTransposed(q, queries, size, padded, 1, queries_across);
+    for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
+      const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
+      const bool diagonal = h.causal && i == j;
+      Multiply<false, Into::kNew>(diagonal ? Live::kColumnsFromRow : Live::kAll, k + key * padded, padded,
+                                  queries_across, kFlashBlock, keys, size, query_lanes, scores, kFlashBlock);
+      SoftmaxTile(scores, queries, keys, diagonal, j == 0, largest, sums, factors);
+      if (h.dropout != nullptr) {
+        FillMask(h, query, queries, key, keys, mask);
+        for (int64_t lane = 0; lane < queries; lane += kLanes) {
+          for (int64_t row = 0; row < KeysOf(diagonal, lane, keys); ++row) {
+            float* p = scores + row * kFlashBlock + lane;
+            hn::Store(hn::Mul(hn::Load(d, p), hn::Load(d, mask + row * kFlashBlock + lane)), d, p);
+          }
+        }
+      }
+      const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
+      if (j == 0) {
+        Multiply<true, Into::kNew>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded, out,
+                                   padded);
+      } else {
+        Multiply<true, Into::kScaledSum>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded,
+                                         out, padded, factors);
+      }
+    }
+    for (int64_t lane = 0; lane < queries; lane += kLanes) {
+      const VF sum = hn::Load(d, sums + lane);
+      const VF lse = hn::MulAdd(hn::Load(d, largest + lane), hn::Set(d, kLn2), LogOf(sum));
+      hn::Store(lse, d, largest + lane);
+      hn::Store(hn::Div(hn::Set(d, 1.0f), sum), d, sums + lane);
+    }
+    std::memcpy(h.lse + query, largest, sizeof(float) * queries);
+    UnpackRows(out, padded, queries, size, sums, false, static_cast<T*>(h.y) + query * h.width, h.width);
+  }
+}
+
+// sums[i] = the sum over c of dy[i, c] · y[i, c]; dy in scratch.
+template <typename T>
+void RowProducts(const float* dy, int64_t padded, const T* y, int64_t stride, int64_t rows, int64_t columns,
+                 float* sums) {
+  const DF d;
+  for (int64_t i = 0; i < rows; ++i, dy += padded, y += stride) {
+    VF sum = hn::Zero(d);
+    int64_t c = 0;
+    for (; c + kLanes <= columns; c += kLanes) sum = hn::MulAdd(hn::Load(d, dy + c), LoadFloats(y + c), sum);
+    if (c < columns) {
+      sum = hn::MulAdd(hn::Load(d, dy + c), LoadSome(y + c, static_cast<size_t>(columns - c)), sum);
+    }
+    sums[i] = hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+}
+
+// Scores become weights (with the mask of dropout, where there is one), and the gradients of these, dy·vᵀ, those of the
+// scores.
+template <bool kDropout>
+void SoftmaxBackwardTile(float* scores, float* gradients, const float* mask, int64_t queries, int64_t keys,
+                         bool diagonal, const float* lse, const float* sums) {
+  const DF d;
+  for (int64_t lane = 0; lane < queries; lane += kLanes) {
+    const VF shift = hn::Load(d, lse + lane), dot = hn::Load(d, sums + lane);
+    const auto at = [&](int64_t row) HWY_ATTR {
+      float* s = scores + row * kFlashBlock + lane;
+      float* g = gradients + row * kFlashBlock + lane;
+      VF p = Exp2Of(hn::Sub(hn::Load(d, s), shift)), dp = hn::Load(d, g);
+      if (diagonal && row >= lane) p = hn::IfThenZeroElse(Hidden(lane, row), p);
+      VF dropped = p;
+      if constexpr (kDropout) {
+        const VF m = hn::Load(d, mask + row * kFlashBlock + lane);
+        dropped = hn::Mul(p, m);
+        dp = hn::Mul(dp, m);
+      }
+      hn::Store(dropped, d, s);
+      hn::Store(hn::Mul(p, hn::Sub(dp, dot)), d, g);
+    };
+    for (int64_t row = 0; row < KeysOf(diagonal, lane, keys); ++row) at(row);
+  }
+}
+
+template <typename T>
+void Backward(const FlashHead& h) {
+  const int64_t size = h.head_size, padded = RoundUp(size, kFlashPad), all = RoundUp(h.tokens, kFlashPad);
+  Pieces pieces(h.scratch);
+  float* const k = pieces.Take(all * padded);
+  float* const v = pieces.Take(all * padded);
+  float* const dk = pieces.Take(all * padded);
+  float* const dv = pieces.Take(all * padded);
+  float* const q = pieces.Take(kFlashBlock * padded);
+  float* const dy = pieces.Take(kFlashBlock * padded);
+  float* const dq = pieces.Take(kFlashBlock * padded);
+  float* const queries_across = pieces.Take(padded * kFlashBlock);
+  float* const dy_across = pieces.Take(padded * kFlashBlock);
+  float* const scores = pieces.Take(kFlashBlock * kFlashBlock);
+  float* const gradients = pieces.Take(kFlashBlock * kFlashBlock);
+  float* const mask = pieces.Take(kFlashBlock * kFlashBlock);
+  float* const lse = pieces.Take(kFlashBlock);
+  float* const sums = pieces.Take(kFlashBlock);
+
+  const int64_t stride = 3 * h.width, blocks = (h.tokens + kFlashBlock - 1) / kFlashBlock;
+  const float one = 1;
+  PackRows(static_cast<const T*>(h.k), stride, h.tokens, size, padded, 1, k);
+  PackRows(static_cast<const T*>(h.v), stride, h.tokens, size, padded, 1, v);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t query = i * kFlashBlock, queries = std::min(kFlashBlock, h.tokens - query);
+    const int64_t query_lanes = RoundUp(queries, kLanes);
+    const bool own_queries = i % h.parts == h.part;
+    if (!own_queries && h.causal && i < h.part) continue;  // all keys that it sees belong to others
+    // q carries the scale that dk needs; that of base 2 comes on top in the scores.
+    PackRows(static_cast<const T*>(h.q) + query * stride, stride, queries, size, padded, h.scale, q);
+    PackTransposed(q, queries, size, padded, kLog2E, queries_across);
+    PackRows(static_cast<const T*>(h.dy) + query * h.width, h.width, queries, size, padded, 1, dy);
+    PackTransposed(dy, queries, size, padded, 1, dy_across);
+    RowProducts(dy, padded, static_cast<const T*>(h.y) + query * h.width, h.width, queries, size, sums);
+    std::fill(sums + queries, sums + query_lanes, 0.0f);
+    std::memset(lse, 0, sizeof(float) * kFlashBlock);
+    for (int64_t r = 0; r < queries; ++r) lse[r] = h.lse[query + r] * kLog2E;
+
+    for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
+      const bool own_keys = j % h.parts == h.part;
+      if (!own_queries && !own_keys) continue;
+      const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
+      const bool diagonal = h.causal && i == j;
+      const Live columns = diagonal ? Live::kColumnsFromRow : Live::kAll;
+      Multiply<false, Into::kNew>(columns, k + key * padded, padded, queries_across, kFlashBlock, keys, size,
+                                  query_lanes, scores, kFlashBlock);
+      Multiply<false, Into::kNew>(columns, v + key * padded, padded, dy_across, kFlashBlock, keys, size, query_lanes,
+                                  gradients, kFlashBlock);
+      if (h.dropout != nullptr) {
+        FillMask(h, query, queries, key, keys, mask);
+        SoftmaxBackwardTile<true>(scores, gradients, mask, queries, keys, diagonal, lse, sums);
+      } else {
+        SoftmaxBackwardTile<false>(scores, gradients, mask, queries, keys, diagonal, lse, sums);
+      }
+      if (own_keys) {
+        const Live live = diagonal ? Live::kInnerFromRow : Live::kAll;
+        float *const to_v = dv + key * padded, *const to_k = dk + key * padded;
+        if (i == (h.causal ? j : 0)) {
+          Multiply<false, Into::kNew>(live, scores, kFlashBlock, dy, padded, keys, queries, padded, to_v, padded);
+          Multiply<false, Into::kNew>(live, gradients, kFlashBlock, q, padded, keys, queries, padded, to_k, padded);
+        } else {
+          Multiply<false, Into::kSum>(live, scores, kFlashBlock, dy, padded, keys, queries, padded, to_v, padded);
+          Multiply<false, Into::kSum>(live, gradients, kFlashBlock, q, padded, keys, queries, padded, to_k, padded);
+        }
+      }
+      if (own_queries) {
+        const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
+        if (j == 0) {
+          Multiply<true, Into::kNew>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
+                                     padded);
+        } else {
+          Multiply<true, Into::kSum>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
+                                     padded);
+        }
+      }
+    }
+    if (own_queries) {
+      UnpackRows(dq, padded, queries, size, &h.scale, true, static_cast<T*>(h.dq) + query * stride, stride);
+    }
+  }
+  for (int64_t j = h.part; j < blocks; j += h.parts) {
+    const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
+    UnpackRows(dk + key * padded, padded, keys, size, &one, true, static_cast<T*>(h.dk) + key * stride, stride);
+    UnpackRows(dv + key * padded, padded, keys, size, &one, true, static_cast<T*>(h.dv) + key * stride, stride);
+  }
+}
+
+void FlashForwardF32(const FlashHead& head) { Forward<float>(head); }
+void FlashForwardBf16(const FlashHead& head) { Forward<Bf16>(head); }
+void FlashBackwardF32(const FlashHead& head) { Backward<float>(head); }
+void FlashBackwardBf16(const FlashHead& head) { Backward<Bf16>(head); }
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace gptc
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace gptc {
+
+namespace {
+// What both have: k, v, q, q across, a result's block, two tiles, three rows of statistics.
+int64_t CommonScratch(int64_t tokens, int64_t padded) {
+  return 2 * RoundUp(tokens, kFlashPad) * padded + 3 * kFlashBlock * padded + 2 * kFlashBlock * kFlashBlock +
+         3 * kFlashBlock;
+}
+}  // namespace
+
+int64_t FlashForwardScratch(int64_t tokens, int64_t head_size) {
+  return CommonScratch(tokens, RoundUp(head_size, kFlashPad));
+}
+int64_t FlashBackwardScratch(int64_t tokens, int64_t head_size) {
+  const int64_t padded = RoundUp(head_size, kFlashPad);
+  return CommonScratch(tokens, padded) + 2 * RoundUp(tokens, kFlashPad) * padded + 2 * kFlashBlock * padded +
+         kFlashBlock * kFlashBlock;
+}
+
+namespace {
+
+HWY_EXPORT(FlashForwardF32);
+HWY_EXPORT(FlashForwardBf16);
+HWY_EXPORT(FlashBackwardF32);
+HWY_EXPORT(FlashBackwardBf16);
+
+// Runs `kernel` for every head of every sequence; `fill` sets the pointers of one, given its sequence, its head and the
+// byte offsets of its first element in qkv and in y.
+template <typename Fill>
+BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t scalars_at, void (*kernel)(const FlashHead&),
+                     int64_t scratch_elements, int64_t products, Fill fill) {
+  const int64_t batch = qkv.dim(0), tokens = qkv.dim(1), width = qkv.dim(2) / 3;
+  const int64_t heads = args.attributes.Int("heads"), head_size = width / heads;
+  const double rate = args.attributes.Double("rate");
+  FlashHead common;
+  common.tokens = tokens;
+  common.width = width;
+  common.head_size = head_size;
+  common.scale = static_cast<float>(args.attributes.Double("scale"));
+  common.causal = args.attributes.Bool("causal");
+  // Some tasks to each thread; a head in one piece reads and copies k and v once.
+  const int64_t threads = omp_get_max_threads(), blocks = ChunkCount(tokens, kFlashBlock);
+  const int64_t count = batch * heads;
+  const int64_t parts = count == 0 || count >= 4 * threads || threads == 1
+                            ? 1
+                            : std::clamp<int64_t>(ChunkCount(4 * threads, count), 1, std::max<int64_t>(1, blocks));
+  common.parts = parts;
+  args.scratch.Request(sizeof(float) * static_cast<size_t>(threads * scratch_elements));
+  const int64_t element = SizeOf(qkv.type.dtype);
+  const int64_t grain = GrainFor(products * tokens * tokens * head_size / (32 * parts));
+  const double* scalars = rate > 0 ? args.input(scalars_at).as<const double>() : nullptr;
+  return [=, op_key = args.attributes.Int("key"), scratch = &args.scratch] {
+    FlashDropout dropout;
+    if (rate > 0) {
+      const auto scalar = [&](Scalar which) { return static_cast<uint64_t>(static_cast<int64_t>(scalars[which])); };
+      dropout.key = DropoutKey(scalar(kSeed), op_key);
+      dropout.sequence = scalar(kFirstSequence);
+      dropout.step = scalar(kStep);
+      dropout.threshold = DropoutThreshold(rate);
+      dropout.kept = static_cast<float>(1 / (1 - rate));
+    }
+    ParallelForUneven(count * parts, grain, [&](int64_t begin, int64_t end) {
+      float* own = static_cast<float*>(scratch->data()) + omp_get_thread_num() * scratch_elements;
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t b = item / parts / heads, head = item / parts % heads;
+        FlashHead h = common;
+        h.part = item % parts;
+        h.scratch = own;
+        FlashDropout mask = dropout;
+        mask.sequence += static_cast<uint64_t>(b);
+        mask.first = static_cast<uint64_t>(head) * static_cast<uint64_t>(tokens) * static_cast<uint64_t>(tokens);
+        if (rate > 0) h.dropout = &mask;
+        const int64_t packed = (b * tokens * 3 * width + head * head_size) * element;
+        h.q = qkv.as<char>() + packed;
+        h.k = qkv.as<char>() + packed + width * element;
+        h.v = qkv.as<char>() + packed + 2 * width * element;
+        fill(h, (b * heads + head) * tokens, packed, (b * tokens * width + head * head_size) * element,
+             width * element);
+        kernel(h);
+      }
+    });
+  };
+}
+
+bool HasKernel(const TensorView& qkv) { return qkv.type.dtype == DType::kF32 || qkv.type.dtype == DType::kBF16; }
+
+}  // namespace
+
+StatusOr<BoundKernel> BindCpuFlashAttention(const KernelArgs& args) {
+  const TensorView &qkv = args.input(0), &y = args.result(0), &lse = args.result(1);
+  if (!HasKernel(qkv)) return Unsupported("flash_attention", args, "f32 and bf16");
+  const auto kernel =
+      qkv.type.dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(FlashForwardF32) : HWY_DYNAMIC_DISPATCH(FlashForwardBf16);
+  const int64_t scratch = FlashForwardScratch(qkv.dim(1), qkv.dim(2) / 3 / args.attributes.Int("heads"));
+  return HeadLoop(args, qkv, 1, kernel, scratch, 2, [=](FlashHead& h, int64_t row, int64_t, int64_t at, int64_t) {
+    h.y = y.as<char>() + at;
+    h.lse = lse.as<float>() + row;
+  });
+}
+
+StatusOr<BoundKernel> BindCpuFlashAttentionBackward(const KernelArgs& args) {
+  const TensorView &dy = args.input(0), &qkv = args.input(1), &y = args.input(2), &lse = args.input(3);
+  const TensorView& dqkv = args.result();
+  if (!HasKernel(qkv)) return Unsupported("flash_attention_backward", args, "f32 and bf16");
+  const auto kernel =
+      qkv.type.dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(FlashBackwardF32) : HWY_DYNAMIC_DISPATCH(FlashBackwardBf16);
+  const int64_t scratch = FlashBackwardScratch(qkv.dim(1), qkv.dim(2) / 3 / args.attributes.Int("heads"));
+  return HeadLoop(args, qkv, 4, kernel, scratch, 5,
+                  [=](FlashHead& h, int64_t row, int64_t packed, int64_t at, int64_t width) {
+                    h.dy = dy.as<char>() + at;
+                    h.y = y.as<char>() + at;
+                    h.lse = lse.as<float>() + row;
+                    h.dq = dqkv.as<char>() + packed;
+                    h.dk = dqkv.as<char>() + packed + width;
+                    h.dv = dqkv.as<char>() + packed + 2 * width;
+                  });
+}
+
+}  // namespace gptc
+#endif  // HWY_ONCE
