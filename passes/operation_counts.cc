@@ -24,6 +24,15 @@ double Flops(const Graph& graph, const OpNode& node) {
       double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
       return 4 * result * keys;
     }
+    case Op::kFlashAttention:
+    case Op::kFlashAttentionBackward: {  // two products, or five; five or nine operations for each of the weights
+      const bool forward = node.op == Op::kFlashAttention;
+      const Shape& qkv = graph.type(node.inputs[forward ? 0 : 1]).shape;
+      const double tokens = static_cast<double>(qkv[1]), rows = static_cast<double>(qkv[0]) * tokens;
+      const double width = static_cast<double>(qkv[2] / 3), heads = static_cast<double>(node.attributes.Int("heads"));
+      const double whole = rows * tokens * (width * (forward ? 4 : 10) + heads * (forward ? 5 : 9));
+      return node.attributes.Bool("causal") ? whole / 2 : whole;
+    }
     case Op::kEmbedding:
       return 0;
     case Op::kEmbeddingBackward:

@@ -7,6 +7,7 @@
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
+#include "passes/fuse_attention.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -17,7 +18,8 @@ namespace {
 
 constexpr Pass kPasses[] = {
     {"canonicalize", &Canonicalize, true, ""},      {"cse", &EliminateCommonSubexpressions, true, ""},
-    {"dce", &EliminateDeadCode, true, ""},          {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
+    {"dce", &EliminateDeadCode, true, ""},          {"fuse_attention", &FuseAttention, true, ""},
+    {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""}, {"schedule", &Schedule, true, ""},
     {"plan_memory", &PlanMemory, true, ""},
 };

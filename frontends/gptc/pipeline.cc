@@ -10,6 +10,7 @@
 #include "passes/dce.h"
 #include "passes/emit_plan.h"
 #include "passes/fuse_accumulate.h"
+#include "passes/fuse_attention.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -31,6 +32,8 @@ constexpr Pass kPipeline[] = {
     // Before autodiff, which would differentiate a repeated value twice.
     {"cse", &EliminateCommonSubexpressions, true, "compute equal values once"},
     {"dce", &EliminateDeadCode, true, "drop what nothing reads"},
+    // In canonical form attention looks the same however it was written; its scores must not be differentiated.
+    {"fuse_attention", &FuseAttention, true, "softmax(q·kᵀ)·v becomes one op that never holds a T×T matrix"},
     // The loss graph becomes micro_step and update. Fusions that have a backward of their own belong above this line.
     {"autodiff", &Differentiate, false, "reverse-mode gradients, AdamW, micro_step and update"},
     // The reverse walk makes the same transposes and zeros again and again, and reshapes back and forth.

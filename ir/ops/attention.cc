@@ -31,8 +31,8 @@ Status RequirePerSequence(const InferContext& c, size_t i, size_t x) {
   return RequireShape(c, i, {c.input(x).shape[0]});
 }
 
-// qkv at operand i: [B, T, 3C] with C = heads · head_size; and the attributes that both directions share. `scalars` is the
-// optional operand's place.
+// qkv at operand i: [B, T, 3C] with C = heads · head_size; and the attributes that both directions share. `scalars` is
+// the optional operand's place.
 Status RequireFlashAttention(const InferContext& c, size_t i, size_t scalars) {
   RETURN_IF_ERROR(RequireFloat(c, i));
   if (c.input(i).shape.size() != 3) return InvalidArgument("qkv must have the axes [B, T, 3·C]: ", c.Describe(i));
@@ -52,8 +52,7 @@ Status RequireFlashAttention(const InferContext& c, size_t i, size_t scalars) {
 // What flash_attention gives for `qkv`.
 std::vector<Type> FlashAttentionTypes(const Type& qkv, int64_t heads) {
   const int64_t batch = qkv.shape[0], tokens = qkv.shape[1];
-  return {Type{qkv.dtype, {batch, tokens, qkv.shape[2] / 3}},
-          Type{StatisticsDType(qkv.dtype), {batch, heads, tokens}}};
+  return {Type{qkv.dtype, {batch, tokens, qkv.shape[2] / 3}}, Type{StatisticsDType(qkv.dtype), {batch, heads, tokens}}};
 }
 
 }  // namespace

@@ -176,8 +176,8 @@ void EvalFlashAttention(const EvalContext& c) {
   });
 }
 
-// p = exp(score - lse). dv = (p · mask)ᵀ·dy; with dp = mask · dy·vᵀ the gradient of the scores is p·(dp - sum of p·dp over
-// the row), and that sum is dy·y.
+// p = exp(score - lse). dv = (p · mask)ᵀ·dy; with dp = mask · dy·vᵀ the gradient of the scores is p·(dp - sum of p·dp
+// over the row), and that sum is dy·y.
 void EvalFlashAttentionBackward(const EvalContext& c) {
   const HostTensor &dy = c.input(0), &y = c.input(2), &lse = c.input(3);
   std::vector<double>& gradient = c.result().data;

@@ -8,6 +8,7 @@
 // clang-format off
 #include "hwy/foreach_target.h"
 #include "runtime/cpu/simd-inl.h"
+#include "runtime/cpu/philox-inl.h"
 // clang-format on
 
 #ifndef GPTC_RUNTIME_CPU_DROPOUT_ONCE
@@ -40,49 +41,16 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-using DU = hn::Rebind<uint32_t, DF>;
-using VU = hn::Vec<DU>;
-
-#if HWY_TARGET == HWY_SCALAR
-// words[0..4) of the block.
-HWY_INLINE void Words(const Mask& mask, uint64_t block, uint32_t* words) {
-  const PhiloxCounter out = Philox4x32(DropoutCounter(block, mask.sequence, mask.step), mask.key);
-  std::copy(out.begin(), out.end(), words);
-}
-#else
-struct Product {
-  VU high, low;
-};
-HWY_INLINE Product Multiply(VU a, VU factor) {
-  const DU d;
-  const hn::Repartition<uint64_t, DU> d64;
-  const auto even = hn::MulEven(a, factor);
-  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, a))), factor);
-  return {hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even))),
-          hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even))};
-}
-
 // words[0 .. 4 · lanes) of `lanes` blocks from `block` on. The blocks share the upper half of their number where that
 // has one: lanes divide 2^32 and `block` is a multiple of them.
 HWY_INLINE void Words(const Mask& mask, uint64_t block, uint32_t* words) {
   const DU d;
   const PhiloxCounter first = DropoutCounter(block, mask.sequence, mask.step);
-  VU c0 = hn::Add(hn::Set(d, first[0]), hn::Iota(d, 0u)), c1 = hn::Set(d, first[1]), c2 = hn::Set(d, first[2]),
-     c3 = hn::Set(d, first[3]);
-  const VU m0 = hn::Set(d, 0xD2511F53u), m1 = hn::Set(d, 0xCD9E8D57u);
-  uint32_t k0 = mask.key[0], k1 = mask.key[1];
-  for (int round = 0; round < 10; ++round) {
-    const Product p0 = Multiply(c0, m0), p1 = Multiply(c2, m1);
-    c0 = hn::Xor(hn::Xor(p1.high, c1), hn::Set(d, k0));
-    c1 = p1.low;
-    c2 = hn::Xor(hn::Xor(p0.high, c3), hn::Set(d, k1));
-    c3 = p0.low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  hn::StoreInterleaved4(c0, c1, c2, c3, d, words);
+  const PhiloxLanes out = PhiloxOf({hn::Add(hn::Set(d, first[0]), hn::Iota(d, 0u)), hn::Set(d, first[1]),
+                                    hn::Set(d, first[2]), hn::Set(d, first[3])},
+                                   mask.key);
+  hn::StoreInterleaved4(out.v0, out.v1, out.v2, out.v3, d, words);
 }
-#endif
 
 // Elements [start, start + n) of one sequence; start is a multiple of kPiece, x and y point at its element.
 template <typename T>

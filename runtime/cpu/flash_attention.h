@@ -23,6 +23,7 @@ namespace gptc {
 inline constexpr int64_t kFlashBlock = 64;
 // Columns of what is copied to scratch come in multiples of this: a multiple of every vector's length.
 inline constexpr int64_t kFlashPad = 16;
+constexpr int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 // The mask of ir/base/philox.h for one head: entry (query, key) is element first + query · tokens + key of a sequence.
 struct FlashDropout {

@@ -19,9 +19,8 @@ Status CheckShape(int64_t batch, int64_t sequence) {
   return OkStatus();
 }
 
-// T tokens and their targets.
-Status ReadWindow(const ShardSet& shards, int64_t window, std::span<int32_t> tokens, std::span<int32_t> targets) {
-  const int64_t first = window * static_cast<int64_t>(tokens.size());
+// T tokens from `first` on and their targets.
+Status ReadWindow(const ShardSet& shards, int64_t first, std::span<int32_t> tokens, std::span<int32_t> targets) {
   RETURN_IF_ERROR(shards.Read(first, tokens));
   std::copy(tokens.begin() + 1, tokens.end(), targets.begin());
   return shards.Read(first + static_cast<int64_t>(tokens.size()), targets.last(1));
@@ -127,20 +126,23 @@ void BatchLoader::Fill(Cursor* cursor, Batch* batch) const {
   batch->targets.resize(size);
   batch->status = OkStatus();
   for (size_t row = 0; row < size / length && batch->status.ok(); ++row) {
-    const int64_t window = WindowAt(batch->first_sequence + static_cast<int64_t>(row));
-    batch->status = ReadWindow(*shards_, window, std::span(batch->tokens).subspan(row * length, length),
+    const int64_t first = FirstTokenAt(batch->first_sequence + static_cast<int64_t>(row));
+    batch->status = ReadWindow(*shards_, first, std::span(batch->tokens).subspan(row * length, length),
                                std::span(batch->targets).subspan(row * length, length));
   }
   cursor->windows += global;
   batch->after = *cursor;
 }
 
-int64_t BatchLoader::WindowAt(int64_t position) const {
+int64_t BatchLoader::FirstTokenAt(int64_t position) const {
   const int64_t index = position % windows_;
-  if (options_.order == Order::kSequential) return index;
-  const uint64_t epoch = static_cast<uint64_t>(position / windows_);
-  return static_cast<int64_t>(
-      Permute(static_cast<uint64_t>(index), static_cast<uint64_t>(windows_), EpochKey(options_.seed, epoch)));
+  if (options_.order == Order::kSequential) return index * options_.sequence;
+  const uint64_t epoch = static_cast<uint64_t>(position / windows_), key = EpochKey(options_.seed, epoch);
+  const uint64_t window = Permute(static_cast<uint64_t>(index), static_cast<uint64_t>(windows_), key);
+  const uint64_t shift = epoch == 0 ? 0 : Mix(key) % static_cast<uint64_t>(options_.sequence);
+  const uint64_t starts =
+      static_cast<uint64_t>(shards_->tokens() - options_.sequence);  // places where a window can begin
+  return static_cast<int64_t>((window * static_cast<uint64_t>(options_.sequence) + shift) % starts);
 }
 
 StatusOr<EvalWindows> EvalWindows::Create(std::shared_ptr<const ShardSet> shards, int64_t batch, int64_t sequence) {
@@ -161,7 +163,8 @@ StatusOr<int64_t> EvalWindows::Read(int64_t first_window, std::span<int32_t> tok
   const int64_t rows = std::min(batch_, windows_ - first_window);
   for (int64_t row = 0; row < rows; ++row) {
     const size_t at = static_cast<size_t>(row) * length;
-    RETURN_IF_ERROR(ReadWindow(*shards_, first_window + row, tokens.subspan(at, length), targets.subspan(at, length)));
+    RETURN_IF_ERROR(ReadWindow(*shards_, (first_window + row) * sequence_, tokens.subspan(at, length),
+                               targets.subspan(at, length)));
   }
   const size_t used = static_cast<size_t>(rows) * length;
   std::fill(tokens.begin() + static_cast<ptrdiff_t>(used), tokens.end(), 0);

@@ -9,8 +9,8 @@
 // are
 //   left before the end, what is left is skipped and the next starts at window 0.
 // shuffled: epoch e visits all W windows once, in the order Permute(i, W, EpochKey(seed, e)) (permutation.h); a
-// micro-batch
-//   may span two epochs.
+//   micro-batch may span two epochs. From the second epoch on the windows begin Mix(EpochKey(seed, e)) mod T tokens
+//   later (around the end of the text to its beginning), so that a text seen again is cut at other places.
 #ifndef GPTC_RUNTIME_DATA_LOADER_H_
 #define GPTC_RUNTIME_DATA_LOADER_H_
 
@@ -86,7 +86,8 @@ class BatchLoader {
   void ReadAhead();
   // Reads the micro-batch at the cursor and moves the cursor behind it.
   void Fill(Cursor* cursor, Batch* batch) const;
-  int64_t WindowAt(int64_t position) const;
+  // The first token of the window at this place of the order.
+  int64_t FirstTokenAt(int64_t position) const;
 
   const std::shared_ptr<const ShardSet> shards_;
   const LoaderOptions options_;

@@ -29,15 +29,18 @@ plan::PlanT* Gpt2Plan::plan_ = nullptr;
 TEST_F(Gpt2Plan, OperationsOfTheProductsFollowTheFormula) {
   const double layers = 12, width = 768, vocab = 50257, tokens = kBatch * kLength;
   const double in_products = layers * 12 * width * width + vocab * width;
-  const double expected = tokens * (6 * in_products + 12 * layers * width * kLength);
+  // Attention's two products, and five in its backward, count the half below the diagonal.
+  const double expected = tokens * 6 * in_products, expected_attention = tokens * 7 * layers * width * kLength;
   for (const char* kind : {"first", "middle", "last", "only"}) {
     const plan::EntryT* entry = FindEntry(*plan_, Cat("micro_step.", kind));
     ASSERT_NE(entry, nullptr);
-    double found = 0;
+    double found = 0, attention = 0;
     for (const auto& step : entry->steps) {
       if (step->kernel == "matmul" || step->kernel == "linear") found += step->flops;
+      if (step->kernel == "flash_attention" || step->kernel == "flash_attention_backward") attention += step->flops;
     }
     EXPECT_NEAR(found / expected, 1, 0.01) << kind;
+    EXPECT_NEAR(attention / expected_attention, 1, 0.03) << kind;  // with its softmax
   }
 }
 

@@ -127,8 +127,7 @@ std::vector<OpCase> AttentionCases() {
         inputs[2] = std::move(results[0]);
         inputs[3] = std::move(results[1]);
       };
-      cases.push_back(
-          {name + type, Op::kFlashAttentionBackward, backward, attributes, 4 * amplitude, true, prepare});
+      cases.push_back({name + type, Op::kFlashAttentionBackward, backward, attributes, 4 * amplitude, true, prepare});
     }
   };
   for (const bool causal : {false, true}) {

@@ -7,10 +7,12 @@
 #include "frontends/gptrun/import.h"
 #include "frontends/gptrun/profile.h"
 #include "frontends/gptrun/sample.h"
+#include "frontends/gptrun/threads.h"
 #include "frontends/gptrun/tokenize.h"
 #include "frontends/gptrun/train.h"
 
 int main(int argc, char** argv) {
+  gptc::SettleSpinning(argv);
   std::vector<std::unique_ptr<gptc::Subcommand>> commands;
   commands.push_back(gptc::MakeTokenizeCommand());
   commands.push_back(gptc::MakeDetokenizeCommand());
