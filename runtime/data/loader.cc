@@ -139,7 +139,7 @@ int64_t BatchLoader::FirstTokenAt(int64_t position) const {
   if (options_.order == Order::kSequential) return index * options_.sequence;
   const uint64_t epoch = static_cast<uint64_t>(position / windows_), key = EpochKey(options_.seed, epoch);
   const uint64_t window = Permute(static_cast<uint64_t>(index), static_cast<uint64_t>(windows_), key);
-  const uint64_t shift = epoch == 0 ? 0 : Mix(key) % static_cast<uint64_t>(options_.sequence);
+  const uint64_t shift = EpochShift(epoch, static_cast<uint64_t>(options_.sequence));
   const uint64_t starts =
       static_cast<uint64_t>(shards_->tokens() - options_.sequence);  // places where a window can begin
   return static_cast<int64_t>((window * static_cast<uint64_t>(options_.sequence) + shift) % starts);

@@ -9,8 +9,8 @@
 // are
 //   left before the end, what is left is skipped and the next starts at window 0.
 // shuffled: epoch e visits all W windows once, in the order Permute(i, W, EpochKey(seed, e)) (permutation.h); a
-//   micro-batch may span two epochs. From the second epoch on the windows begin Mix(EpochKey(seed, e)) mod T tokens
-//   later (around the end of the text to its beginning), so that a text seen again is cut at other places.
+//   micro-batch may span two epochs. From the second epoch on the windows begin EpochShift(e, T) tokens later, around
+//   the end of the text to its beginning.
 #ifndef GPTC_RUNTIME_DATA_LOADER_H_
 #define GPTC_RUNTIME_DATA_LOADER_H_
 

@@ -40,6 +40,13 @@ inline uint64_t Permute(uint64_t index, uint64_t size, uint64_t key) {
 // The key of an epoch's order.
 inline uint64_t EpochKey(uint64_t seed, uint64_t epoch) { return Mix(Mix(seed + 0x9E3779B97F4A7C15u) + epoch); }
 
+// How many tokens later the windows of an epoch begin: the golden-ratio sequence, whose first n points lie evenly over
+// the window whatever n is, so that a text seen again is cut at other places. 0 in epoch 0. REQUIRES: sequence < 2^32.
+inline uint64_t EpochShift(uint64_t epoch, uint64_t sequence) {
+  const uint64_t fraction = epoch * 0x9E3779B97F4A7C15u >> 32;  // of 2^32
+  return fraction * sequence >> 32;
+}
+
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_DATA_PERMUTATION_H_

@@ -11,9 +11,11 @@
 namespace gptc {
 namespace {
 
-// A stream of random numbers for each parameter of each seed.
+// A stream of random numbers for each parameter of each seed. The number tells initial weights from the seed's other
+// uses.
 PhiloxKey KeyOf(uint64_t seed, const std::string& name) {
-  uint64_t mixed = Mix64(Mix64(seed) ^ XXH3_64bits(name.data(), name.size()));
+  constexpr uint64_t kInitialWeights = 4;
+  uint64_t mixed = XXH3_64bits_withSeed(name.data(), name.size(), Mix64(seed) + kInitialWeights);
   return {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
 }
 
