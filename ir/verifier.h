@@ -10,8 +10,10 @@
 //    5. `of` names a parameter. Logical rows are at least 1 and, of a static first axis, at most its size. An initial
 //    standard
 //       deviation is finite and not negative.
-//    6. An offset that is set is a multiple of kOffsetAlignment, and the value ends within kMaxBytes. A result may lie in
-//       a state's memory instead, if it is not larger than the state. Whether values overlap is the memory planner's business.
+//    6. An offset that is set is a multiple of kOffsetAlignment, and the value ends within kMaxBytes. A result may lie
+//    in
+//       a state's memory instead, if it is not larger than the state. Whether values overlap is the memory planner's
+//       business.
 //   Graph
 //    7. Every handle that inputs, ops, outputs and stores mention is a value of the graph.
 //    8. The i-th input says that it is input i; a value that reads a state says which, and has the state's name and

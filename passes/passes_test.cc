@@ -17,10 +17,13 @@ namespace gptc {
 namespace {
 
 constexpr Pass kPasses[] = {
-    {"canonicalize", &Canonicalize, true, ""},      {"cse", &EliminateCommonSubexpressions, true, ""},
-    {"dce", &EliminateDeadCode, true, ""},          {"fuse_attention", &FuseAttention, true, ""},
+    {"canonicalize", &Canonicalize, true, ""},
+    {"cse", &EliminateCommonSubexpressions, true, ""},
+    {"dce", &EliminateDeadCode, true, ""},
+    {"fuse_attention", &FuseAttention, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
-    {"fuse_accumulate", &FuseAccumulate, true, ""}, {"schedule", &Schedule, true, ""},
+    {"fuse_accumulate", &FuseAccumulate, true, ""},
+    {"schedule", &Schedule, true, ""},
     {"plan_memory", &PlanMemory, true, ""},
 };
 

@@ -201,10 +201,10 @@ TEST(Architecture, LinksFollowTheOrderOfFolders) {
 TEST(Architecture, TheRuntimeLinksNothingOfTheCompiler) {
   const std::map<std::string, Target> targets = Libraries();
   ASSERT_TRUE(targets.contains("gptrun_commands"));
-  std::vector<std::string> todo = {"gptrun_commands"}, reached = todo;
-  while (!todo.empty()) {
-    std::string name = todo.back();
-    todo.pop_back();
+  std::vector<std::string> open = {"gptrun_commands"}, reached = open;
+  while (!open.empty()) {
+    std::string name = open.back();
+    open.pop_back();
     for (const std::string& dependency : targets.at(name).dependencies) {
       if (!targets.contains(dependency) || std::find(reached.begin(), reached.end(), dependency) != reached.end())
         continue;
@@ -212,7 +212,7 @@ TEST(Architecture, TheRuntimeLinksNothingOfTheCompiler) {
                   dependency != "gptc_commands")
           << name << " links " << dependency;
       reached.push_back(dependency);
-      todo.push_back(dependency);
+      open.push_back(dependency);
     }
   }
   EXPECT_GT(reached.size(), 5u);

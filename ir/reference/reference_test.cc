@@ -27,7 +27,7 @@ HostTensor I32(Shape shape, Data data) { return {{kI32, std::move(shape)}, std::
 auto Near(Data expected) { return testing::Pointwise(testing::DoubleNear(1e-9), expected); }
 
 std::vector<HostTensor> RunOp(std::string_view name, const std::vector<HostTensor>& inputs, Attributes attributes = {},
-                            Rounding rounding = Rounding::kExact) {
+                              Rounding rounding = Rounding::kExact) {
   const OpInfo& info = InfoOf(*OpNamed(name));
   EXPECT_TRUE(CompleteAttributes(info, attributes).ok());
   std::vector<Type> types;
@@ -283,7 +283,7 @@ TEST(Reference, AdamW) {
                                   {kInverseTokens, 0.25},
                                   {kLossScale, 2}});
     return RunOp("adamw", {F32({1}, {10}), F32({1}, {16}), F32({1}, {1}), F32({1}, {1}), F32({}, {norm}), scalars},
-               {{"decay", decay}});
+                 {{"decay", decay}});
   };
   // g = 16·0.25/2 = 2, m' = 1.5, v' = 1.75; corrected 3 and 7.
   std::vector<HostTensor> plain = step(16, 0, false);
