@@ -37,14 +37,6 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
-// e^x for x <= 0, and 0 where the result would be below the smallest normal number: arithmetic on those is a hundred
-// times slower, and next to a sum of at least 1 they are nothing. A NaN stays one.
-HWY_INLINE VF ExpOfNegative(VF x) {
-  const VF least = hn::Set(DF(), -87.0f);
-  const auto vanishes = hn::Lt(x, least);
-  return hn::IfThenZeroElse(vanishes, ExpOf(hn::IfThenElse(vanishes, least, x)));
-}
-
 // The log sum exp of n elements in two parts, block by block: each block's maximum and exponentials while it is in L1.
 template <typename T>
 LogSum LogSumExp(const T* x, int64_t n) {

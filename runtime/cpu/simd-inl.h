@@ -107,6 +107,14 @@ HWY_INLINE VF ExpOf(VF x) {
   return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
+// e^x for x <= 0, and 0 where the result would be below the smallest normal number: arithmetic on those is a hundred
+// times slower, and next to a sum of at least 1 they are nothing. A NaN stays one.
+HWY_INLINE VF ExpOfNegative(VF x) {
+  const VF least = hn::Set(DF(), -87.0f);
+  const auto vanishes = hn::Lt(x, least);
+  return hn::IfThenZeroElse(vanishes, ExpOf(hn::IfThenElse(vanishes, least, x)));
+}
+
 // log x: -inf at 0, NaN below and for NaN, +inf for +inf. 4 ulp.
 HWY_INLINE VF LogOf(VF x) {
   const DF d;

@@ -12,7 +12,7 @@ namespace gptc {
 namespace {
 
 // A stream of random numbers for each parameter of each seed. The number tells initial weights from the seed's other
-// uses.
+// uses; docs/decisions.md says how it came to be this one.
 PhiloxKey KeyOf(uint64_t seed, const std::string& name) {
   constexpr uint64_t kInitialWeights = 4;
   uint64_t mixed = XXH3_64bits_withSeed(name.data(), name.size(), Mix64(seed) + kInitialWeights);
