@@ -3,9 +3,13 @@
 #ifndef GPTC_PASSES_PASS_H_
 #define GPTC_PASSES_PASS_H_
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "ir/base/dtype.h"
 #include "ir/base/status.h"
 #include "ir/module.h"
 
@@ -19,8 +23,24 @@ struct Remark {
   std::string text;
 };
 
+// What the user asked of a compilation; the same for all of its passes.
+struct PassOptions {
+  std::string target = "cpu:x86_64";  // resolved: one of CpuTargets()
+  DType compute = DType::kF32;        // what matrix products compute in
+  DType residual = DType::kF32;       // type of the residual stream
+  int64_t memory_budget = 0;          // bytes for states and arena together; 0: as much as it takes
+
+  // Sets one option from text: target, compute, residual (names of dtypes) or memory_budget (bytes).
+  Status Set(std::string_view option, std::string_view value);
+};
+
 class PassContext {
  public:
+  PassContext() = default;
+  explicit PassContext(PassOptions options) : options_(std::move(options)) {}
+
+  const PassOptions& options() const { return options_; }
+
   void Done(const Location& location, std::string text) {
     remarks_.push_back({pass_, true, location, std::move(text)});
   }
@@ -32,6 +52,7 @@ class PassContext {
   const std::vector<Remark>& remarks() const { return remarks_; }
 
  private:
+  PassOptions options_;
   std::string pass_;
   std::vector<Remark> remarks_;
 };

@@ -140,6 +140,7 @@ class OptCommand : public Subcommand {
     app.add_option("graph", graph_, "The module, in text form")->required();
     app.add_option("--passes", passes_, "Comma-separated names, in the order to run; empty: none, print it back")
         ->required();
+    app.add_option("--option", options_, "Tell the passes: compute=bf16, memory_budget=BYTES, ...; may be repeated");
     app.add_option("-o,--output", output_, "Where to write the text")->capture_default_str();
     app.footer("Example:\n  gptc opt gpt2.graph --passes canonicalize,cse -o -");
   }
@@ -168,13 +169,20 @@ class OptCommand : public Subcommand {
       }
       RETURN_IF_ERROR(BindDimensions(module, {}));
     }
-    PassContext context;
+    PassOptions options;
+    for (const std::string& option : options_) {
+      const size_t equals = option.find('=');
+      if (equals == std::string::npos) return UsageError("--option ", option, ": write NAME=VALUE");
+      RETURN_IF_ERROR(options.Set(option.substr(0, equals), option.substr(equals + 1)));
+    }
+    PassContext context(options);
     RETURN_IF_ERROR(RunPasses(module, passes, {}, context).status());
     return WriteOutput(output_, PrintModule(module));
   }
 
  private:
   std::string graph_, passes_, output_ = "-";
+  std::vector<std::string> options_;
 };
 
 class PassesCommand : public Subcommand {

@@ -85,7 +85,10 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   RETURN_IF_ERROR(Annotate(BindDimensions(module, options.dimensions), module.source_name));
   RETURN_IF_ERROR(Verify(module));
   if (after_bind) RETURN_IF_ERROR(after_bind(module));
-  PassContext context;
+  PassOptions pass_options{.target = target};
+  pass_options.residual = options.residual;
+  pass_options.memory_budget = options.memory_budget;
+  PassContext context(pass_options);
   InstrumentOptions instrument = options.instrument;
   instrument.disabled = options.disabled;
   Compilation result;

@@ -23,7 +23,9 @@ Status CheckPassNames(std::span<const std::string> names, bool disabling);
 struct CompileOptions {
   std::vector<std::pair<std::string, int64_t>> dimensions;  // B, T, ...
   std::string target = "native";
-  std::string precision = "f32";
+  std::string precision = "f32";  // f32 or bf16
+  DType residual = DType::kF32;
+  int64_t memory_budget = 0;  // bytes; 0: none
   std::vector<std::string> disabled;
   InstrumentOptions instrument;  // `disabled` is filled in from above
 };

@@ -13,13 +13,15 @@
 namespace gptc {
 namespace {
 
-constexpr std::string_view kCase = "// case: ", kPasses = "// passes: ", kSplit = "// ---", kUnchanged = "// unchanged";
+constexpr std::string_view kCase = "// case: ", kPasses = "// passes: ", kOptions = "// options: ", kSplit = "// ---",
+                           kUnchanged = "// unchanged";
 
 struct Case {
   std::string title;
-  int line = 0;                     // of the file
-  std::vector<std::string> passes;  // empty: the file's
-  std::string head;                 // the lines from "// case:" to the text, as they stand
+  int line = 0;                      // of the file
+  std::vector<std::string> passes;   // empty: the file's
+  std::vector<std::string> options;  // "compute = bf16"
+  std::string head;                  // the lines from "// case:" to the text, as they stand
   std::string input;
   std::string expected;  // what stands below "// ---"
 };
@@ -57,6 +59,7 @@ std::vector<Case> ReadCases(const std::string& path, std::string& preamble) {
     }
     Case& at = cases.back();
     if (place == kHead && line.starts_with(kPasses)) at.passes = Names(line.substr(kPasses.size()));
+    if (place == kHead && line.starts_with(kOptions)) at.options = Names(line.substr(kOptions.size()));
     if (place == kHead && !line.starts_with("//")) place = kInput;
     if (place == kInput && line == kSplit) {
       place = kExpected;
@@ -84,7 +87,13 @@ Outcome Run(const Case& test, std::span<const Pass> passes, const std::string& o
   Module module = *std::move(parsed);
   if (Status bound = BindDimensions(module, {}); !bound.ok()) return error(bound);
   const Module before = module;
-  PassContext context;
+  PassOptions options;
+  for (const std::string& option : test.options) {
+    const size_t equals = std::min(option.find('='), option.size() - 1);
+    const Status set = options.Set(Trimmed(option.substr(0, equals)), Trimmed(option.substr(equals + 1)));
+    if (!set.ok()) return {"", Message(set)};
+  }
+  PassContext context(options);
   std::vector<std::string> names = test.passes;
   if (names.empty()) names.push_back(own_pass);
   for (const std::string& name : names) {

@@ -3,6 +3,7 @@
 //
 //   // case: the scores have a second reader
 //   // passes: canonicalize, cse              (left out: the pass that the file is named after)
+//   // options: compute = bf16                (PassOptions; left out: the defaults)
 //   module t { ... }                          the text that goes in
 //   // ---
 //   // remark: 4: what the pass says of line 4 of that text (its first line is 1); "missed: ..." of what it did not do
