@@ -64,6 +64,7 @@ Location GraphBuilder::LocationOf(Where where) const {
   constexpr std::string_view kRoot = GPTC_SOURCE_DIR "/";
   std::string_view file = where.file_name();
   if (file.starts_with(kRoot)) file.remove_prefix(kRoot.size());
+  while (file.starts_with("../")) file.remove_prefix(3);  // a compiler that was given relative paths
   return {std::string(file), static_cast<int>(where.line())};
 }
 
