@@ -107,6 +107,9 @@ class Graph {
   void Renumber();
   // Drops values that no op, input, output or store mentions any longer, and renumbers. Handles change.
   void Compact();
+  // After states were removed from the module: `place[i]` is where state i stands now, -1 for one that is gone.
+  // REQUIRES: the graph neither reads nor stores those.
+  void RenumberStates(const std::vector<int>& place);
 
  private:
   Value Add(ValueInfo info);

@@ -169,4 +169,18 @@ Status BindDimensions(Module& module, const std::vector<std::pair<std::string, i
   return Binder(module).Bind();
 }
 
+void RemoveStates(Module& module, const std::vector<bool>& unread) {
+  std::vector<int> place;
+  std::vector<State> kept;
+  for (size_t i = 0; i < module.states.size(); ++i) {
+    place.push_back(unread[i] ? -1 : static_cast<int>(kept.size()));
+    if (!unread[i]) kept.push_back(std::move(module.states[i]));
+  }
+  module.states = std::move(kept);
+  for (Graph& graph : module.graphs) {
+    std::erase_if(graph.stores, [&](const Store& store) { return unread[store.state]; });
+    graph.RenumberStates(place);
+  }
+}
+
 }  // namespace gptc

@@ -87,6 +87,9 @@ struct Module {
 // size, an unknown name, a size below 1 or so large that a tensor's bytes would not fit 63 bits.
 Status BindDimensions(Module& module, const std::vector<std::pair<std::string, int64_t>>& sizes);
 
+// Removes the states for which `unread` is set, with the stores to them. REQUIRES: no graph reads them.
+void RemoveStates(Module& module, const std::vector<bool>& unread);
+
 }  // namespace gptc
 
 #endif  // GPTC_IR_MODULE_H_

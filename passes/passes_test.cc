@@ -8,6 +8,8 @@
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_linear.h"
+#include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -21,6 +23,8 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_linear", &FuseLinear, true, ""},
+    {"pack_weights", &PackWeights, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
     {"schedule", &Schedule, true, ""},

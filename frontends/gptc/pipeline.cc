@@ -11,6 +11,8 @@
 #include "passes/emit_plan.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_linear.h"
+#include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -40,6 +42,10 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
+    // Once types are final: whether a residual can be added in the product depends on them.
+    {"fuse_linear", &FuseLinear, true, "residuals, GELU and its backward are computed where the product is"},
+    // After the fusions, which change what reads a weight; before the clones, so that it is done once.
+    {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
     // After everything that treats the micro-step as one graph.
     {"specialize_micro_steps", &SpecializeMicroSteps, false,
      "micro_step.{first,middle,last,only}: the first overwrites gradients, the others add"},

@@ -1,5 +1,5 @@
 // Matrix products against plain loops in double precision.
-#include "runtime/cpu/matmul.h"
+#include "runtime/cpu/product.h"
 #include "runtime/cpu/kernel_bench_for_test.h"
 
 namespace gptc {

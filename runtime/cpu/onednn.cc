@@ -23,6 +23,10 @@ dnnl::memory::data_type DataType(DType dtype) {
 dnnl::memory::desc Descriptor(const StridedOperand& operand) {
   return {operand.shape, DataType(operand.dtype), operand.strides};
 }
+dnnl::memory::desc PackedDescriptor(const StridedOperand& operand) {
+  using Tag = dnnl::memory::format_tag;
+  return {operand.shape, DataType(operand.dtype), operand.dtype == DType::kBF16 ? Tag::BA16a64b2a : Tag::BA16a64b};
+}
 dnnl::memory Unplaced(const dnnl::memory::desc& descriptor) { return {descriptor, CpuEngine(), DNNL_MEMORY_NONE}; }
 
 // Addresses seldom change from one execution to the next; setting one again is a call that can be saved.
@@ -58,7 +62,8 @@ StatusOr<std::unique_ptr<OnednnProduct>> OnednnProduct::Create(const OnednnProdu
       post.append_sum(1.0f);
       attributes.set_post_ops(post);
     }
-    const dnnl::memory::desc a = Descriptor(spec.a), b = Descriptor(spec.b), y = Descriptor(spec.y);
+    const dnnl::memory::desc a = Descriptor(spec.a), y = Descriptor(spec.y);
+    const dnnl::memory::desc b = spec.packed_b ? PackedDescriptor(spec.b) : Descriptor(spec.b);
     const dnnl::memory::desc weights =
         spec.pack_b ? dnnl::memory::desc(spec.b.shape, DataType(spec.b.dtype), dnnl::memory::format_tag::any) : b;
     dnnl::matmul::desc operation(a, weights, y);

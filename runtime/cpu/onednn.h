@@ -28,6 +28,7 @@ struct OnednnProductSpec {
   std::optional<DType> bias;  // [n]
   bool accumulate = false;    // y += a · b
   bool pack_b = false;        // reorder b, at every execution, into the layout that suits the product; two axes only
+  bool packed_b = false;      // b lies packed (ir/base/packing.h); its strides mean nothing; two axes only
 };
 
 class OnednnProduct {

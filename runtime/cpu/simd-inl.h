@@ -35,19 +35,22 @@ HWY_INLINE VF LoadFloats(const Bf16* p) {
   return hn::BitCast(DF(),
                      hn::ShiftLeft<16>(hn::PromoteTo(du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)))));
 }
-// Rounds to nearest even; a NaN stays one. Bf16FromFloat's bits.
-HWY_INLINE void StoreFloats(VF v, Bf16* p) {
-  const hn::Rebind<uint16_t, DF> du16;
+// The bits of each element as bf16, in the lower half of a lane: rounded to nearest even; a NaN stays one. The same as
+// Bf16FromFloat's.
+HWY_INLINE hn::Vec<hn::Rebind<uint32_t, DF>> RoundedBits(VF v) {
   const hn::Rebind<uint32_t, DF> du32;
-  const hn::Rebind<int32_t, DF> di32;
   const auto bits = hn::BitCast(du32, v);
   const auto upper = hn::ShiftRight<16>(bits);
   const auto odd = hn::And(upper, hn::Set(du32, 1u));
   const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du32, 0x7fffu)), odd));
   const auto quiet = hn::Or(upper, hn::Set(du32, 0x40u));
   const auto nan = hn::RebindMask(du32, hn::IsNaN(v));
-  const auto out = hn::IfThenElse(nan, quiet, rounded);
-  hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di32, out)), du16, reinterpret_cast<uint16_t*>(p));
+  return hn::IfThenElse(nan, quiet, rounded);
+}
+HWY_INLINE void StoreFloats(VF v, Bf16* p) {
+  const hn::Rebind<uint16_t, DF> du16;
+  const hn::Rebind<int32_t, DF> di32;
+  hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di32, RoundedBits(v))), du16, reinterpret_cast<uint16_t*>(p));
 }
 
 // The first n < Lanes elements; the other lanes are 0 (load) or dropped (store).
