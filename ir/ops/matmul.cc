@@ -13,14 +13,14 @@ InferResult InferMatMul(const InferContext& c) {
   if (a[a.size() - 1] != b[b.size() - 2]) {
     return InvalidArgument("inner dimensions differ: ", c.Describe(0), ", ", c.Describe(1));
   }
-  Type type{c.input(0).dtype, {}};
+  Type type{WidenedDType(c), {}};
   if (!BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), type.shape)) {
     return InvalidArgument("leading axes do not broadcast: ", c.Describe(0), ", ", c.Describe(1));
   }
   type.shape.push_back(a[a.size() - 2]);
   type.shape.push_back(b[b.size() - 1]);
   if (c.has(2)) {
-    RETURN_IF_ERROR(RequireSameDTypeOrF32(c, 2, 0));
+    RETURN_IF_ERROR(c.attributes.Bool("widen") ? RequireDType(c, 2, type.dtype) : RequireSameDTypeOrF32(c, 2, 0));
     RETURN_IF_ERROR(RequireShape(c, 2, type.shape));
     type.dtype = c.input(2).dtype;
   }
@@ -40,7 +40,7 @@ InferResult InferLinear(const InferContext& c) {
     RETURN_IF_ERROR(RequireSameDTypeOrF32(c, 2, 0));
     RETURN_IF_ERROR(RequireShape(c, 2, {w[1]}));
   }
-  Type type = c.input(0);
+  Type type{WidenedDType(c), c.input(0).shape};
   type.shape.back() = w[1];
   return std::vector<Type>{std::move(type)};
 }

@@ -9,6 +9,7 @@
 #include "runtime/cpu/gemv.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/onednn.h"
+#include "runtime/cpu/parallel.h"
 
 namespace gptc {
 
@@ -167,7 +168,11 @@ StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch) {
   scratch.Request(product->scratch_bytes());
   return BoundKernel(
       [p, accumulate = spec.accumulate, pool = &scratch, product = std::shared_ptr<OnednnProduct>(std::move(product))] {
-        if (accumulate && p.added.data != p.y.data) std::memcpy(p.y.data, p.added.data, p.y.bytes());
+        if (accumulate && p.added.data != p.y.data) {
+          ParallelFor(p.y.bytes(), 4 * kChunkWork, [&](int64_t begin, int64_t end) {
+            std::memcpy(p.y.as<char>() + begin, p.added.as<char>() + begin, end - begin);
+          });
+        }
         product->Execute(p.a.data, p.b.data, p.added.data, p.y.data, pool->data());
       });
 }

@@ -41,6 +41,15 @@ TEST(Gpt2, TrainsAndGeneratesAsTheEvaluatorDoes) {
       CheckOptions options{.dimensions = {{"B", 2}, {"T", 7}, {"prefill_T", 5}}, .seed = 11, .steps = 3};
       Status status = CheckModule(*module, options);
       EXPECT_TRUE(status.ok()) << tied << " " << activation << ": " << Message(status);
+      for (const DType residual : {DType::kF32, DType::kBF16}) {
+        options.precision = "bf16";
+        options.residual = residual;
+        status = CheckModule(*module, options);
+        EXPECT_TRUE(status.ok()) << tied << " " << activation << ", bf16, residual stream " << NameOf(residual) << ": "
+                                 << Message(status);
+      }
+      options.precision = "f32";
+      options.residual = DType::kF32;
       options.disabled = {"canonicalize", "canonicalize_backward", "fuse_accumulate"};
       status = CheckModule(*module, options);
       EXPECT_TRUE(status.ok()) << tied << " " << activation << ", without passes: " << Message(status);
