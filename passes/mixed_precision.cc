@@ -83,7 +83,7 @@ std::string_view WhyF32(const Graph& graph, const OpNode& node) {
   if (node.op == Op::kMean || node.op == Op::kReduceMax) return "a reduction";
   const std::string& family = InfoOf(node.op).family;
   if (family != "elementwise" || node.op == Op::kConstant || node.op == Op::kCast || node.op == Op::kCompare) return "";
-  return graph.type(node.results[0]).shape.size() < 2 ? "" : "arithmetic, as of the residual stream";
+  return graph.type(node.results[0]).shape.size() < 2 ? "" : "arithmetic outside of products, as of the residual stream";
 }
 
 // The bf16 copies of parameters, made as they are asked for.
@@ -92,7 +92,7 @@ class Copies {
   explicit Copies(Module& module) : module_(module), copy_(module.states.size(), -1) {}
 
   // The state that holds the copy of this parameter.
-  StatusOr<int> Of(int parameter) {
+  StatusOr<int> Of(int parameter, const Location& reader) {
     if (copy_[parameter] >= 0) return copy_[parameter];
     const State& of = module_.states[parameter];
     State copy;
@@ -105,18 +105,22 @@ class Copies {
       return InvalidArgument("state '", copy.name, "' has the name that the bf16 copy of '", of.name, "' needs");
     }
     copy_[parameter] = static_cast<int>(module_.states.size());
-    parameters_.push_back(parameter);
+    parameters_.push_back({parameter, reader});
     module_.states.push_back(std::move(copy));
     return copy_[parameter];
   }
   // -1 where there is none.
   int Find(int state) const { return state < static_cast<int>(copy_.size()) ? copy_[state] : -1; }
-  const std::vector<int>& parameters() const { return parameters_; }
+  struct Copied {
+    int parameter;
+    Location first_reader;
+  };
+  const std::vector<Copied>& parameters() const { return parameters_; }
 
  private:
   Module& module_;
   std::vector<int> copy_;
-  std::vector<int> parameters_;
+  std::vector<Copied> parameters_;
 };
 
 // One graph. A value keeps its place and name and may change its type; whoever wants the other type gets a cast.
@@ -144,8 +148,7 @@ class GraphInBf16 {
     for (const OpNode& node : graph_.ops) FindWhatMayBeBf16(node);
     FindWants();
     std::vector<OpNode> nodes = rewriter_.TakeOps();
-    for (size_t i = 0; i < nodes.size(); ++i) RETURN_IF_ERROR(Rewrite(nodes[i], in_bf16_[i]));
-    rewriter_.BuilderFor(OpNode{});
+    for (size_t i = 0; i < nodes.size(); ++i) RETURN_IF_ERROR(Rewrite(nodes[i], choices_[i]));
     for (Output& output : graph_.outputs) RETURN_IF_ERROR(KeepF32(output.value));
     for (Store& store : graph_.stores) {
       if (!bf16_caches_[store.state]) RETURN_IF_ERROR(KeepF32(store.value));
@@ -155,6 +158,8 @@ class GraphInBf16 {
 
  private:
   static constexpr DType kNarrow = DType::kBF16;
+  // What an op gives that has the choice. kEither: as its operand is, for readers that do not care.
+  enum class Gives : uint8_t { kF32, kBf16, kEither };
 
   const Rule& RuleFor(const OpNode& node) const {
     if (node.op == Op::kCacheUpdate || node.op == Op::kCachedAttention) {
@@ -217,51 +222,52 @@ class GraphInBf16 {
     for (const Store& store : graph_.stores) {
       (bf16_caches_[store.state] ? wants_bf16_ : wants_f32_)[store.value.id] = true;
     }
-    in_bf16_.resize(graph_.ops.size());
+    choices_.resize(graph_.ops.size(), Gives::kF32);
     for (size_t at = graph_.ops.size(); at-- > 0;) {
       const OpNode& node = graph_.ops[at];
       const Rule& rule = RuleFor(node);
       const bool applies = Applies(rule, node);
-      in_bf16_[at] = applies && GivesBf16(rule, node);
+      if (applies) choices_[at] = Choose(rule, node);
       for (size_t i = 0; i < node.inputs.size(); ++i) {
-        const char taken = applies ? TakenAs(rule, i) : kF32;
-        if (taken == kAsItIs || taken == kNarrower) continue;
-        const bool bf16 = taken == kBf16 || (taken != kF32 && in_bf16_[at]);
-        (bf16 ? wants_bf16_ : wants_f32_)[node.inputs[i].id] = true;
+        const Gives wanted = Wanted(applies ? TakenAs(rule, i) : kF32, choices_[at]);
+        if (wanted == Gives::kF32) wants_f32_[node.inputs[i].id] = true;
+        if (wanted == Gives::kBf16) wants_bf16_[node.inputs[i].id] = true;
       }
     }
   }
 
-  bool GivesBf16(const Rule& rule, const OpNode& node) const {
+  // What an op wants of an operand that it takes so.
+  static Gives Wanted(char taken, Gives choice) {
+    if (taken == kAsItIs || taken == kNarrower) return Gives::kEither;
+    return taken == kBf16 ? Gives::kBf16 : taken == kF32 ? Gives::kF32 : choice;
+  }
+
+  Gives Choose(const Rule& rule, const OpNode& node) const {
     const auto wanted = [&](const std::vector<bool>& wants) {
       return std::any_of(node.results.begin(), node.results.end(), [&](Value r) { return wants[r.id]; });
     };
-    if (rule.takes[0] == kBf16 && rule.choice.empty()) return true;
-    if (AddsInF32(node) || wants_f32_[node.results[0].id]) return false;
-    switch (rule.takes[0]) {
-      case kMoves:
-        return wanted(wants_bf16_) && !wanted(wants_f32_);
-      case kFollows:
-        return may_be_bf16_[node.results[0].id];
-      default:
-        return true;
-    }
+    if (rule.takes[0] == kBf16 && rule.choice.empty()) return Gives::kBf16;
+    const bool wants_f32 = rule.takes[0] == kMoves ? wanted(wants_f32_) : wants_f32_[node.results[0].id];
+    if (AddsInF32(node) || wants_f32) return Gives::kF32;
+    if (rule.takes[0] == kFollows && !may_be_bf16_[node.results[0].id]) return Gives::kF32;
+    if (rule.takes[0] != kMoves || wanted(wants_bf16_)) return Gives::kBf16;
+    return node.op == Op::kConcat ? Gives::kF32 : Gives::kEither;  // its operands may differ
   }
 
-  Status Rewrite(OpNode& node, bool in_bf16) {
+  Status Rewrite(OpNode& node, Gives choice) {
     const Rule& rule = RuleFor(node);
     const bool applies = Applies(rule, node);
     std::vector<Type> types;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      ASSIGN_OR_RETURN(node.inputs[i], Operand(node, node.inputs[i], applies ? TakenAs(rule, i) : kF32, in_bf16));
+      ASSIGN_OR_RETURN(node.inputs[i], Operand(node, node.inputs[i], applies ? TakenAs(rule, i) : kF32, choice));
       types.push_back(graph_.type(node.inputs[i]));
     }
     if (applies) {
       const bool read_bf16 = types[0].dtype == kNarrow;
       if (rule.choice == "widen") {
-        node.attributes.Set("widen", read_bf16 && (node.op == Op::kSum || (!in_bf16 && !AddsInF32(node))));
+        node.attributes.Set("widen", read_bf16 && (node.op == Op::kSum || (choice == Gives::kF32 && !AddsInF32(node))));
       } else if (rule.choice == "narrow") {
-        node.attributes.Set("narrow", !read_bf16 && in_bf16);
+        node.attributes.Set("narrow", !read_bf16 && choice == Gives::kBf16);
       }
       ASSIGN_OR_RETURN(const std::vector<Type> results, InferTypes({InfoOf(node.op), types, node.attributes, {}, {}}));
       for (size_t r = 0; r < results.size(); ++r) graph_.info(node.results[r]).type = results[r];
@@ -273,10 +279,9 @@ class GraphInBf16 {
 
   void Remark(const OpNode& node, const Rule& rule, bool applies) {
     if (applies && rule.takes[0] == kBf16) {
-      context_.Done(node.location, Cat(graph_.name, ": ", NameOf(node.op), " computes in bf16"));
-    } else if (applies && rule.choice == "narrow") {
-      context_.Done(node.location, Cat(graph_.name, ": ", NameOf(node.op), " gives ",
-                                       NameOf(graph_.type(node.results[0]).dtype), "; its statistics stay f32"));
+      context_.Done(node.location, Cat(graph_.name, ": ", NameOf(node.op), " takes bf16"));
+    } else if (applies && rule.choice == "narrow" && graph_.type(node.results[0]).dtype == kNarrow) {
+      context_.Done(node.location, Cat(graph_.name, ": ", NameOf(node.op), " gives bf16; its statistics stay f32"));
     } else if (!applies && graph_.type(node.results[0]).dtype == DType::kF32 && !AddsToGradient(node)) {
       const std::string_view why = WhyF32(graph_, node);
       if (!why.empty()) context_.Missed(node.location, Cat(graph_.name, ": ", NameOf(node.op), " stays f32: ", why));
@@ -290,14 +295,12 @@ class GraphInBf16 {
     });
   }
 
-  StatusOr<Value> Operand(const OpNode& node, Value value, char taken, bool in_bf16) {
+  StatusOr<Value> Operand(const OpNode& node, Value value, char taken, Gives choice) {
     if (!written_f32_[value.id]) return value;
-    if (taken == kAsItIs || taken == kNarrower) {
-      const bool reads_copy = taken == kNarrower || context_.options().residual == DType::kBF16;
-      return reads_copy && wants_bf16_[value.id] ? As(node, value, kNarrow) : value;
-    }
-    const bool bf16 = taken == kBf16 || (taken != kF32 && in_bf16);
-    return As(node, value, bf16 ? kNarrow : DType::kF32);
+    const Gives wanted = Wanted(taken, choice);
+    if (wanted != Gives::kEither) return As(node, value, wanted == Gives::kBf16 ? kNarrow : DType::kF32);
+    const bool reads_copy = taken == kNarrower || context_.options().residual == DType::kBF16;
+    return reads_copy && wants_bf16_[value.id] ? As(node, value, kNarrow) : value;
   }
 
   // The value in this type, for `reader`.
@@ -306,14 +309,15 @@ class GraphInBf16 {
     if (info.type.dtype == dtype) return value;
     if (other_[value.id].valid()) return other_[value.id];
     if (info.kind == ValueInfo::Kind::kState && module_.states[info.producer].kind == StateKind::kParameter) {
-      ASSIGN_OR_RETURN(const int copy, copies_.Of(info.producer));
+      ASSIGN_OR_RETURN(const int copy, copies_.Of(info.producer, reader.location));
       return other_[value.id] = module_.StateValue(graph_, copy);
     }
     return other_[value.id] = rewriter_.BuilderFor(reader).Cast(rewriter_.Wrap(value), dtype).value;
   }
   Status KeepF32(Value& value) {
     if (!written_f32_[value.id]) return OkStatus();
-    ASSIGN_OR_RETURN(value, As(OpNode{}, value, DType::kF32));
+    const OpNode* producer = rewriter_.Producer(value);
+    ASSIGN_OR_RETURN(value, As(producer != nullptr ? *producer : OpNode{}, value, DType::kF32));
     return OkStatus();
   }
 
@@ -325,8 +329,8 @@ class GraphInBf16 {
   Rewriter rewriter_;
   // By value, as the graph was written.
   std::vector<bool> written_f32_, wants_f32_, wants_bf16_, may_be_bf16_;
-  std::vector<Value> other_;   // the same value in the other type, once somebody asked
-  std::vector<bool> in_bf16_;  // by op
+  std::vector<Value> other_;  // the same value in the other type, once somebody asked
+  std::vector<Gives> choices_;  // by op
 };
 
 // The f32 caches that cache_update and cached_attention alone touch, by state.
@@ -396,10 +400,11 @@ Status PrepareCopies(Module& module, const Copies& copies) {
   if (module.FindGraph("prepare") == nullptr) RETURN_IF_ERROR(GraphBuilder(module, "prepare").Finish());
   Graph& prepare = *module.FindGraph("prepare");
   GraphBuilder g(module, prepare);
-  for (const int parameter : copies.parameters()) {
+  for (const auto& [parameter, reader] : copies.parameters()) {
     const bool stores = std::any_of(prepare.stores.begin(), prepare.stores.end(),
-                                    [&](const Store& store) { return store.state == parameter; });
+                                    [at = parameter](const Store& store) { return store.state == at; });
     if (stores) continue;  // RefreshCopies has seen to it
+    g.SetLocation(reader);
     g.StoreState(module.states[copies.Find(parameter)].name,
                  g.Cast(g.State(module.states[parameter].name), DType::kBF16));
   }
