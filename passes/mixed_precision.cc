@@ -333,9 +333,9 @@ class GraphInBf16 {
   std::vector<Gives> choices_;  // by op
 };
 
-// The f32 caches that cache_update and cached_attention alone touch, by state.
+// The f32 caches that cache_update and cached_attention touch and nothing else does, by state.
 std::vector<bool> CachesForAttention(const Module& module) {
-  std::vector<bool> found;
+  std::vector<bool> found, used(module.states.size());
   for (const State& state : module.states)
     found.push_back(state.kind == StateKind::kCache && state.type.dtype == DType::kF32);
   for (const Graph& graph : module.graphs) {
@@ -353,6 +353,7 @@ std::vector<bool> CachesForAttention(const Module& module) {
         const bool update = node.op == Op::kCacheUpdate && i == 0;
         const bool attention = node.op == Op::kCachedAttention && (i == 1 || i == 2);
         if (!update && !attention) refuse(node.inputs[i]);
+        if (cache[node.inputs[i].id] >= 0) used[cache[node.inputs[i].id]] = true;
       }
       if (node.op == Op::kCacheUpdate) cache[node.results[0].id] = cache[node.inputs[0].id];
     }
@@ -363,6 +364,7 @@ std::vector<bool> CachesForAttention(const Module& module) {
       found[store.state] = false;
     }
   }
+  for (size_t i = 0; i < found.size(); ++i) found[i] = found[i] && used[i];
   return found;
 }
 
