@@ -124,8 +124,9 @@ Status PackWeights(Module& module, PassContext& context) {
       OpNode& node = use.graph->ops[use.op];
       node.inputs[1] = module.StateValue(*use.graph, state);
       if (node.op == Op::kMatMul) {
+        const bool widen = node.attributes.Bool("widen");
         node.op = Op::kLinear;
-        node.attributes = {};
+        node.attributes = {{"widen", widen}};
       }
       node.attributes.Set("columns", n);
       RETURN_IF_ERROR(CompleteAttributes(InfoOf(node.op), node.attributes));

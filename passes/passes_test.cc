@@ -9,6 +9,7 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_linear.h"
+#include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
@@ -23,6 +24,7 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"mixed_precision", &MixedPrecision, true, ""},
     {"fuse_linear", &FuseLinear, true, ""},
     {"pack_weights", &PackWeights, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},

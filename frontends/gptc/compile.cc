@@ -7,6 +7,7 @@
 #include "frontends/common/terminal.h"
 #include "frontends/gptc/input.h"
 #include "frontends/gptc/pipeline.h"
+#include "ir/base/target.h"
 #include "ir/printer.h"
 #include "ir/verifier.h"
 #include "nlohmann/json.hpp"
@@ -72,7 +73,7 @@ class CompileCommand : public Subcommand {
         ->capture_default_str()
         ->group("Code");
     app.add_option("--precision", options_.precision, "What matrix products compute in")
-        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->check(CLI::IsMember({"f32", "bf16", "f16"}))
         ->capture_default_str()
         ->group("Code");
     app.add_option("--residual", residual_, "Type of the residual stream")
@@ -89,7 +90,7 @@ class CompileCommand : public Subcommand {
   }
 
   Status Run() override {
-    if (residual_ != "f32") return UsageError("--residual ", residual_, ": this version computes in f32");
+    options_.residual = *DTypeNamed(residual_);
     if (!print_after_.empty() && print_after_ != "all")
       RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
     if (!dump_dir_.empty()) RETURN_IF_ERROR(MakeDirectories(dump_dir_));
@@ -104,6 +105,9 @@ class CompileCommand : public Subcommand {
     for (const PassRecord& record : result.passes) {
       LogVerbose(
           absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
+    }
+    if (result.plan.precision == "bf16" && !HasBf16Products(result.plan.target)) {
+      Log(Cat("note: ", result.plan.target, " has no products of bf16: they are computed in f32"));
     }
     if (remarks_) {
       for (const auto& remark : result.plan.remarks) {

@@ -1,6 +1,7 @@
 #include "frontends/gptc/pipeline.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "autodiff/training.h"
 #include "ir/base/target.h"
@@ -12,6 +13,7 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_linear.h"
+#include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
@@ -42,6 +44,9 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
+    // On the whole backward, so that what it saves is bf16 as well; before the clones, each of which would be changed
+    // alone.
+    {"mixed_precision", &MixedPrecision, true, "products, and what lies between them, in bf16 (--precision bf16)"},
     // Once types are final: whether a residual can be added in the product depends on them.
     {"fuse_linear", &FuseLinear, true, "residuals, GELU and its backward are computed where the product is"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
@@ -81,17 +86,33 @@ Status CheckPassNames(std::span<const std::string> names, bool disabling) {
   return OkStatus();
 }
 
+// What products are to compute in.
+static StatusOr<DType> ComputeType(const CompileOptions& options, std::string_view target) {
+  const std::optional<DType> dtype = DTypeNamed(options.precision);
+  if (dtype == DType::kF16) {
+    return UsageError("--precision f16: for CUDA targets only; ", target, " computes in f32 or bf16");
+  }
+  if (dtype != DType::kF32 && dtype != DType::kBF16) {
+    return UsageError("--precision ", options.precision, ": there are f32, bf16 and f16");
+  }
+  const bool disabled =
+      std::find(options.disabled.begin(), options.disabled.end(), "mixed_precision") != options.disabled.end();
+  const DType compute = disabled ? DType::kF32 : *dtype;
+  if (options.residual != DType::kF32 && compute == DType::kF32) {
+    return UsageError("--residual ", NameOf(options.residual), ": needs --precision bf16");
+  }
+  return compute;
+}
+
 StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
                               const std::function<Status(const Module&)>& after_bind) {
   ASSIGN_OR_RETURN(std::string target, ResolveTarget(options.target));
   RETURN_IF_ERROR(CheckPassNames(options.disabled, /*disabling=*/true));
-  if (options.precision != "f32") {
-    return UsageError("--precision ", options.precision, ": this version computes in f32");
-  }
+  ASSIGN_OR_RETURN(const DType compute, ComputeType(options, target));
   RETURN_IF_ERROR(Annotate(BindDimensions(module, options.dimensions), module.source_name));
   RETURN_IF_ERROR(Verify(module));
   if (after_bind) RETURN_IF_ERROR(after_bind(module));
-  PassOptions pass_options{.target = target};
+  PassOptions pass_options{.target = target, .compute = compute};
   pass_options.residual = options.residual;
   pass_options.memory_budget = options.memory_budget;
   PassContext context(pass_options);
@@ -99,7 +120,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   instrument.disabled = options.disabled;
   Compilation result;
   ASSIGN_OR_RETURN(result.passes, RunPasses(module, Pipeline(), instrument, context));
-  EmitOptions emit{.compiler = GPTC_VERSION, .target = target, .precision = options.precision, .options = {}};
+  EmitOptions emit{.compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
   return result;

@@ -14,14 +14,14 @@ InferResult InferMatMul(const InferContext& c) {
   if (a[a.size() - 1] != b[b.size() - 2]) {
     return InvalidArgument("inner dimensions differ: ", c.Describe(0), ", ", c.Describe(1));
   }
-  Type type{c.input(0).dtype, {}};
+  Type type{WidenedDType(c), {}};
   if (!BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), type.shape)) {
     return InvalidArgument("leading axes do not broadcast: ", c.Describe(0), ", ", c.Describe(1));
   }
   type.shape.push_back(a[a.size() - 2]);
   type.shape.push_back(b[b.size() - 1]);
   if (c.has(2)) {
-    RETURN_IF_ERROR(RequireSameDTypeOrF32(c, 2, 0));
+    RETURN_IF_ERROR(c.attributes.Bool("widen") ? RequireDType(c, 2, type.dtype) : RequireSameDTypeOrF32(c, 2, 0));
     RETURN_IF_ERROR(RequireShape(c, 2, type.shape));
     type.dtype = c.input(2).dtype;
   }
@@ -33,6 +33,7 @@ InferResult InferLinear(const InferContext& c) {
   RETURN_IF_ERROR(RequireSameDType(c, 1, 0));
   ASSIGN_OR_RETURN(Type type, ProductWithWeights(c));
   if (c.has(2)) RETURN_IF_ERROR(RequireBias(c, 2, type));
+  type.dtype = WidenedDType(c);
   return std::vector<Type>{std::move(type)};
 }
 

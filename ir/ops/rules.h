@@ -46,6 +46,11 @@ bool BroadcastShapes(const Shape& a, const Shape& b, Shape& out);
 
 // The dtype of row statistics and losses of an op on `x`: f64 for f64, else f32.
 inline DType StatisticsDType(DType x) { return x == DType::kF64 ? DType::kF64 : DType::kF32; }
+// The dtype of a result like operand 0, with the attribute `widen` applied: f32 in place of a narrower float type.
+inline DType WidenedDType(const InferContext& c) {
+  const DType dtype = c.input(0).dtype;
+  return c.attributes.Bool("widen") ? StatisticsDType(dtype) : dtype;
+}
 // The shape without its last axis. REQUIRES: rank >= 1.
 inline Shape RowsOf(const Shape& shape) { return Shape(shape.begin(), shape.end() - 1); }
 

@@ -59,7 +59,7 @@ class PanelProducts {
     const Of& of = threads_[omp_get_thread_num()];
     const bool whole = end - begin == rows_;
     (whole ? of.whole : of.rest)
-        ->Execute(p_.a.as<char>() + begin * p_.k * SizeOf(p_.a.type.dtype), p_.b.data, p_.bias.data,
+        ->Execute({p_.a.as<char>() + begin * p_.k * SizeOf(p_.a.type.dtype), p_.b.data, p_.bias.data},
                   p_.y.as<char>() + begin * p_.n * SizeOf(p_.y.type.dtype), scratch + (whole ? of.at : of.at_rest));
   }
 

@@ -5,7 +5,7 @@
 //   backward, g = dy · weight:  dx = rstd · (g - mean(g) - h · mean(g · h)), without the term mean(g) for rms_norm;
 //                               dweight = sum over rows of dy · h,  dbias = sum over rows of dy
 //
-// x, dy and weights are f32 or bf16, statistics and sums f32. A row is read twice, the second time from L1. Column sums
+// x, dy, y and weights are f32 or bf16, statistics and sums f32; dx has x's type. A row is read twice, the second time from L1. Column sums
 // are made as partial sums of a fixed number of row chunks and added in order, so the bits do not depend on the number
 // of threads.
 #include <algorithm>
@@ -63,14 +63,14 @@ HWY_INLINE float Total(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 // Lanes below n of v, 0 above.
 HWY_INLINE VF KeepSome(VF v, size_t n) { return hn::IfThenElseZero(hn::FirstN(DF(), n), v); }
 
-template <typename T>
+template <typename TX, typename TY>
 HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   const int64_t width = p.width;
   for (int64_t row = begin; row < end; ++row) {
-    const T* x = static_cast<const T*>(p.x) + row * width;
-    T* y = static_cast<T*>(p.y) + row * width;
+    const TX* x = static_cast<const TX*>(p.x) + row * width;
+    TY* y = static_cast<TY*>(p.y) + row * width;
     float mean = 0;
     if (p.mean != nullptr) {
       VF s0 = hn::Zero(d), s1 = s0;
@@ -136,7 +136,7 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
   for (int64_t row = begin; row < end; ++row) {
     const TG* dy = static_cast<const TG*>(p.dy) + row * width;
     const TX* x = static_cast<const TX*>(p.x) + row * width;
-    TG* dx = static_cast<TG*>(p.dx) + row * width;
+    TX* dx = static_cast<TX*>(p.dx) + row * width;
     const VF center = hn::Set(d, p.mean != nullptr ? p.mean[row] : 0.0f);
     const VF scale = hn::Set(d, p.rstd[row]);
     VF sum_g = hn::Zero(d), sum_gh = hn::Zero(d);
@@ -194,8 +194,9 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
   }
 }
 
-void ForwardF32(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float>(p, begin, end); }
-void ForwardBf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<Bf16>(p, begin, end); }
+void ForwardF32F32(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float, float>(p, begin, end); }
+void ForwardF32Bf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float, Bf16>(p, begin, end); }
+void ForwardBf16Bf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<Bf16, Bf16>(p, begin, end); }
 void BackwardF32F32(const NormBackward& p, int64_t begin, int64_t end, float* dweight, float* dbias) {
   BackwardRows<float, float>(p, begin, end, dweight, dbias);
 }
@@ -233,8 +234,9 @@ HWY_AFTER_NAMESPACE();
 namespace gptc {
 namespace {
 
-HWY_EXPORT(ForwardF32);
-HWY_EXPORT(ForwardBf16);
+HWY_EXPORT(ForwardF32F32);
+HWY_EXPORT(ForwardF32Bf16);
+HWY_EXPORT(ForwardBf16Bf16);
 HWY_EXPORT(BackwardF32F32);
 HWY_EXPORT(BackwardF32Bf16);
 HWY_EXPORT(BackwardBf16F32);
@@ -288,7 +290,9 @@ StatusOr<BoundKernel> BindForward(const KernelArgs& args, bool center) {
                 args.result(center ? 2 : 1).as<float>(),
                 WidthOf(x),
                 static_cast<float>(args.attributes.Double("epsilon"))};
-  const auto kernel = Narrow(x) ? HWY_DYNAMIC_DISPATCH(ForwardBf16) : HWY_DYNAMIC_DISPATCH(ForwardF32);
+  const auto kernel = Narrow(x)                ? HWY_DYNAMIC_DISPATCH(ForwardBf16Bf16)
+                      : Narrow(args.result(0)) ? HWY_DYNAMIC_DISPATCH(ForwardF32Bf16)
+                                               : HWY_DYNAMIC_DISPATCH(ForwardF32F32);
   return BoundKernel([p, weight, bias, kernel, rows = RowsOf(x), pool = &args.scratch] {
     NormForward run = p;
     run.weight = weight.Get(static_cast<char*>(pool->data()));

@@ -69,7 +69,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
     Product p;
     ScratchPool* scratch;
     ProductRoute route;
-    bool convert_a, convert_b, convert_y, convert_bias, initialize, zero, bias_in_product;
+    bool convert_a, convert_b, convert_y, convert_bias, initialize, zero, bias_in_product, c_in_product;
     size_t at_a = 0, at_b = 0, at_y = 0, at_bias = 0, at_product = 0;
     std::unique_ptr<OnednnProduct> product;
   };
@@ -89,7 +89,8 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
   // oneDNN adds a bias of its own accord.
   s.bias_in_product = onednn && p.bias.data != nullptr;
   s.convert_bias = s.bias_in_product && p.bias.type.dtype != DType::kF32;
-  s.initialize = p.c.data != nullptr || (p.bias.data != nullptr && !s.bias_in_product) || gemv;
+  s.c_in_product = onednn && p.c.data != nullptr && p.c.data != p.y.data && p.c.type.dtype == DType::kF32;
+  s.initialize = (p.c.data != nullptr && !s.c_in_product) || (p.bias.data != nullptr && !s.bias_in_product) || gemv;
   s.zero = gemv;
 
   ScratchLayout layout;
@@ -103,6 +104,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
     spec.packed_b = as_packed;
     spec.pack_b = s.route == ProductRoute::kPacked;
     if (s.bias_in_product) spec.bias = DType::kF32;
+    if (s.c_in_product) spec.addend = DType::kF32;
     spec.accumulate = s.initialize;
     ASSIGN_OR_RETURN(s.product, OnednnProduct::Create(spec));
     s.at_product = layout.Add(s.product->scratch_bytes());
@@ -146,7 +148,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
         break;
       case ProductRoute::kPacked:
       case ProductRoute::kPlain:
-        r.product->Execute(a, b, bias, y, base + r.at_product);
+        r.product->Execute({a, b, bias, q.c.data}, y, base + r.at_product);
         break;
     }
     if (r.convert_y) ConvertFromFloat(q.y.type.dtype, y, q.y.data, q.y.count());
@@ -157,7 +159,12 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
 StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch, size_t reserved) {
   OnednnProductSpec spec = SpecOf(p, DType::kBF16, p.y.type.dtype);
   if (p.bias.data != nullptr) spec.bias = p.bias.type.dtype;
-  spec.accumulate = p.c.data != nullptr;
+  // c is added as it is read, or, where y is c already, as y is written.
+  if (p.c.data == p.y.data) {
+    spec.accumulate = true;
+  } else if (p.c.data != nullptr) {
+    spec.addend = p.c.type.dtype;
+  }
   spec.packed_b = p.packed_b;
   // Rows of b that the product reads side by side are packed once for many rows of a.
   spec.pack_b = !p.packed_b && p.batch_y.empty() && p.m >= 48;
@@ -167,8 +174,7 @@ StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch, size_t re
   const size_t at = layout.Add(product->scratch_bytes());
   scratch.Request(layout.bytes());
   return BoundKernel([p, at, pool = &scratch, product = std::shared_ptr<OnednnProduct>(std::move(product))] {
-    if (p.c.data != nullptr && p.c.data != p.y.data) std::memcpy(p.y.data, p.c.data, p.y.bytes());
-    product->Execute(p.a.data, p.b.data, p.bias.data, p.y.data, static_cast<char*>(pool->data()) + at);
+    product->Execute({p.a.data, p.b.data, p.bias.data, p.c.data}, p.y.data, static_cast<char*>(pool->data()) + at);
   });
 }
 

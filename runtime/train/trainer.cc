@@ -282,7 +282,6 @@ Status Trainer::Step(int64_t step) {
             saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
             "try a smaller --lr or a longer --warmup"));
   }
-  executor_->RunIfPresent("prepare");
   double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   done_.step = step;
   int64_t tokens = batch_ * sequence_ * options_.grad_accum;

@@ -33,11 +33,14 @@ std::vector<OpCase> MatMulCases() {
       a.insert(a.end(), {transpose_a ? s.k : s.m, transpose_a ? s.m : s.k});
       b.insert(b.end(), {transpose_b ? s.n : s.k, transpose_b ? s.k : s.n});
       const Attributes attributes = {{"transpose_a", transpose_a}, {"transpose_b", transpose_b}};
+      Attributes widened = attributes;
+      widened.Set("widen", true);
       const std::string label =
           Cat(ShapeText(a), transpose_a ? " transposed" : "", " by ", ShapeText(b), transpose_b ? " transposed" : "");
       const double amplitude = std::sqrt(static_cast<double>(s.k));
       cases.push_back({label, Op::kMatMul, {F32(a), F32(b)}, attributes, amplitude});
       cases.push_back({label + " bf16", Op::kMatMul, {BF16(a), BF16(b)}, attributes, amplitude});
+      cases.push_back({label + " bf16 widened", Op::kMatMul, {BF16(a), BF16(b)}, widened, amplitude});
       if (s.a_batch == s.b_batch) {
         Shape c = s.a_batch;
         c.insert(c.end(), {s.m, s.n});
@@ -59,6 +62,13 @@ std::vector<OpCase> MatMulCases() {
         {label + " bf16 with bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), BF16({out})}, {}, amplitude});
     cases.push_back(
         {label + " bf16 with f32 bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), F32({out})}, {}, amplitude});
+    cases.push_back({label + " bf16 with f32 bias, widened",
+                     Op::kLinear,
+                     {BF16({rows, in}), BF16({in, out}), F32({out})},
+                     {{"widen", true}},
+                     amplitude});
+    cases.push_back(
+        {label + " bf16 widened", Op::kLinear, {BF16({rows, in}), BF16({in, out})}, {{"widen", true}}, amplitude});
   }
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const auto& [rows, in, out] : linears) {
