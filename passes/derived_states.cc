@@ -11,7 +11,8 @@ namespace {
 constexpr const char* kPrepare = "prepare";
 
 bool Stores(const Graph& graph, int state) {
-  return std::any_of(graph.stores.begin(), graph.stores.end(), [&](const Store& store) { return store.state == state; });
+  return std::any_of(graph.stores.begin(), graph.stores.end(),
+                     [&](const Store& store) { return store.state == state; });
 }
 
 Status Refresh(Module& module, Graph& graph, const std::vector<DerivedState>& derived) {

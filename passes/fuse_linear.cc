@@ -12,10 +12,10 @@ namespace {
 // What takes the place of the op at the key; the ops in `gone_` vanish.
 struct Fused {
   enum class Kind { kResidual, kGelu, kBackward } kind;
-  int product = -1;     // the linear, or of kBackward the matmul
-  int follower = -1;    // the add, gelu or gelu_backward
-  Value residual;       // kResidual
-  bool saved = false;   // kGelu: the product is read elsewhere too
+  int product = -1;       // the linear, or of kBackward the matmul
+  int follower = -1;      // the add, gelu or gelu_backward
+  Value residual;         // kResidual
+  bool saved = false;     // kGelu: the product is read elsewhere too
   std::vector<int> sums;  // kBackward: the bias gradients (one, or none)
 };
 
@@ -29,7 +29,8 @@ class Finder {
     for (const Store& store : graph.stores) readers_[store.value.id].push_back(-1);
   }
 
-  // Where the fused op stands: the product's place for kGelu, whose other readers may come before gelu, else the follower's.
+  // Where the fused op stands: the product's place for kGelu, whose other readers may come before gelu, else the
+  // follower's.
   std::map<int, Fused> Find(PassContext& context) {
     std::map<int, Fused> found;
     for (int i = 0; i < static_cast<int>(graph_.ops.size()); ++i) {
@@ -73,7 +74,8 @@ class Finder {
         continue;
       }
       if (graph_.type(term).shape != type.shape || graph_.type(residual) != type) continue;
-      found[add] = {.kind = Fused::Kind::kResidual, .product = product, .follower = add, .residual = residual, .sums = {}};
+      found[add] = {
+          .kind = Fused::Kind::kResidual, .product = product, .follower = add, .residual = residual, .sums = {}};
       gone_.insert(product);
       return;
     }
@@ -86,7 +88,8 @@ class Finder {
     const Type& type = graph_.type(u);
     if (type != graph_.type(At(gelu).results[0]) || type.dtype != graph_.type(At(product).inputs[0]).dtype) return;
     if (type.dtype != DType::kF32 && type.dtype != DType::kBF16) return;
-    found[product] = {.kind = Fused::Kind::kGelu, .product = product, .follower = gelu, .saved = !ReadOnce(u), .sums = {}};
+    found[product] = {
+        .kind = Fused::Kind::kGelu, .product = product, .follower = gelu, .saved = !ReadOnce(u), .sums = {}};
     gone_.insert(gelu);
   }
 
@@ -96,7 +99,8 @@ class Finder {
     const int product = ProducerOf(dy, Op::kMatMul);
     if (product < 0 || !ReadOnce(dy)) return;
     const OpNode& matmul = At(product);
-    if (matmul.inputs.size() != 2 || matmul.attributes.Bool("transpose_a") || !matmul.attributes.Bool("transpose_b")) return;
+    if (matmul.inputs.size() != 2 || matmul.attributes.Bool("transpose_a") || !matmul.attributes.Bool("transpose_b"))
+      return;
     if (graph_.type(matmul.inputs[1]).shape.size() != 2) return;
     const DType dtype = graph_.type(u).dtype;
     if (graph_.type(matmul.inputs[0]).dtype != dtype || graph_.type(du).dtype != dtype) return;
@@ -177,9 +181,9 @@ Status FuseGraph(Module& module, Graph& graph, PassContext& context) {
             g.Emit(Op::kLinearGeluBackward, inputs, {{"tanh", follower.attributes.Bool("tanh")}});
         replace(follower.results[0], results[0]);
         for (const int sum : fused.sums) replace(ops[sum].results[0], results[1]);
-        context.Done(product.location, Cat(graph.name, ": gelu's derivative ",
-                                           fused.sums.empty() ? "is" : "and the bias gradient are",
-                                           " computed by the product"));
+        context.Done(product.location,
+                     Cat(graph.name, ": gelu's derivative ", fused.sums.empty() ? "is" : "and the bias gradient are",
+                         " computed by the product"));
         break;
       }
     }

@@ -96,7 +96,8 @@ Status PackWeights(Module& module, PassContext& context) {
     const DType dtype = weight.type.dtype;
     const int64_t k = weight.type.shape[key.transposed ? 1 : 0], n = weight.type.shape[key.transposed ? 0 : 1];
     if (!HasPackedProducts(target, dtype) || uses.rows < kLeastRows || k == 0 || n == 0) continue;
-    if (dtype == DType::kF32 && static_cast<double>(k) * n > static_cast<double>(uses.rows) * (k + n) / kShareOfProduct) {
+    if (dtype == DType::kF32 &&
+        static_cast<double>(k) * n > static_cast<double>(uses.rows) * (k + n) / kShareOfProduct) {
       context.Missed(uses.location, Cat(weight.name, key.transposed ? ", transposed," : "",
                                         " is not packed: a second copy in f32 would take ", HumanBytes(k * n * 4),
                                         ", and products of ", uses.rows, " rows gain little from it"));
@@ -109,16 +110,18 @@ Status PackWeights(Module& module, PassContext& context) {
     packed.kind = StateKind::kDerived;
     packed.of = name;
     const int parameter = module.FindState(name), state = static_cast<int>(module.states.size());
-    if (parameter < 0 || module.states[parameter].type.dtype != DType::kF32 || module.FindState(packed.name) >= 0) continue;
-    context.Done(uses.location, Cat(name, key.transposed ? ", transposed," : "", " is packed for ", uses.all.size(),
-                                    uses.all.size() == 1 ? " product" : " products", ": ",
-                                    HumanBytes(ByteCount(packed.type))));
+    if (parameter < 0 || module.states[parameter].type.dtype != DType::kF32 || module.FindState(packed.name) >= 0)
+      continue;
+    context.Done(uses.location,
+                 Cat(name, key.transposed ? ", transposed," : "", " is packed for ", uses.all.size(),
+                     uses.all.size() == 1 ? " product" : " products", ": ", HumanBytes(ByteCount(packed.type))));
     module.states.push_back(std::move(packed));
     derived.push_back({.state = state,
                        .parameter = parameter,
-                       .make = [dtype, transposed = key.transposed](GraphBuilder& g, Tensor w) {
-                         return g.EmitOne(Op::kPack, {w}, {{"transpose", transposed}, {"to", dtype}});
-                       },
+                       .make =
+                           [dtype, transposed = key.transposed](GraphBuilder& g, Tensor w) {
+                             return g.EmitOne(Op::kPack, {w}, {{"transpose", transposed}, {"to", dtype}});
+                           },
                        .location = uses.location});
     for (const Use& use : uses.all) {
       OpNode& node = use.graph->ops[use.op];

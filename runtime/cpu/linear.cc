@@ -1,9 +1,9 @@
-// Linear layers with what follows them. Where the weights are packed and the machine multiplies by them, the product goes panel
-// by panel of rows, and each panel's GELU (or its backward with the bias gradient) is computed while the panel is in the core's
-// cache; elsewhere the product is whole, and the rest a pass over its rows.
+// Linear layers with what follows them. Where the weights are packed and the machine multiplies by them, the product
+// goes panel by panel of rows, and each panel's GELU (or its backward with the bias gradient) is computed while the
+// panel is in the core's cache; elsewhere the product is whole, and the rest a pass over its rows.
 //
-// x, y, u, du: f32 or bf16; the arithmetic is f32. A bias gradient is the sum of those of runs of panels, in their order, whoever
-// computed them, so the bits do not depend on the number of threads.
+// x, y, u, du: f32 or bf16; the arithmetic is f32. A bias gradient is the sum of those of runs of panels, in their
+// order, whoever computed them, so the bits do not depend on the number of threads.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -97,8 +97,8 @@ int64_t RunRows(const Product& p) {
   return rows * ChunkCount(panels, kMostRuns);
 }
 
-// The product into p.y, then after(run, begin, end) for its rows, panel by panel or once all of them are there. The first
-// `reserved` bytes of the scratch stay the caller's.
+// The product into p.y, then after(run, begin, end) for its rows, panel by panel or once all of them are there. The
+// first `reserved` bytes of the scratch stay the caller's.
 template <typename After>
 StatusOr<BoundKernel> BindWithEpilogue(const Product& p, ScratchPool& scratch, size_t reserved, const After& after) {
   const int64_t run_rows = RunRows(p);

@@ -24,12 +24,12 @@ struct StridedOperand {
 };
 
 struct OnednnProductSpec {
-  StridedOperand a, b, y;     // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
-  std::optional<DType> bias;  // [n]
+  StridedOperand a, b, y;       // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
+  std::optional<DType> bias;    // [n]
   std::optional<DType> addend;  // y = a · b + addend, of y's shape and dense
-  bool accumulate = false;    // y += a · b
-  bool pack_b = false;        // reorder b, at every execution, into the layout that suits the product; two axes only
-  bool packed_b = false;      // b lies packed (ir/base/packing.h); its strides mean nothing; two axes only
+  bool accumulate = false;      // y += a · b
+  bool pack_b = false;          // reorder b, at every execution, into the layout that suits the product; two axes only
+  bool packed_b = false;        // b lies packed (ir/base/packing.h); its strides mean nothing; two axes only
 };
 
 class OnednnProduct {

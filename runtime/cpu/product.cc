@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "ir/base/packing.h"
 #include "runtime/cpu/convert.h"
 #include "runtime/cpu/gemv.h"
 #include "runtime/cpu/onednn.h"
@@ -14,9 +15,10 @@ namespace gptc {
 
 ProductRoute ChooseProductRoute(const ProductShape& shape) {
   constexpr int64_t kL2Elements = 256 * 1024;  // 1 MiB of f32
-  constexpr int64_t kRowsThatPayForPacking = 48;
+  constexpr int64_t kRowsThatPayForPacking = 48, kRowsThatPayForTransposing = 256;
   if (shape.batches > 1) return ProductRoute::kPlain;
   if (shape.m <= kGemvRows && !shape.transpose_a) return ProductRoute::kGemv;
+  if (shape.transpose_b && !shape.transpose_a && shape.m >= kRowsThatPayForTransposing) return ProductRoute::kPacked;
   if (!shape.bias || shape.m < kRowsThatPayForPacking) return ProductRoute::kSgemm;
   return shape.k > kL2Elements / std::max<int64_t>(1, shape.n) ? ProductRoute::kPacked : ProductRoute::kPlain;
 }
@@ -69,7 +71,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
     Product p;
     ScratchPool* scratch;
     ProductRoute route;
-    bool convert_a, convert_b, convert_y, convert_bias, initialize, zero, bias_in_product, c_in_product;
+    bool convert_a, convert_b, convert_y, convert_bias, initialize, zero, bias_in_product, c_in_product, pack_b;
     size_t at_a = 0, at_b = 0, at_y = 0, at_bias = 0, at_product = 0;
     std::unique_ptr<OnednnProduct> product;
   };
@@ -77,14 +79,18 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
   State& s = *state;
   s.p = p;
   s.scratch = &scratch;
-  s.route = ChooseProductRoute({Batches(p), p.m, p.n, p.k, p.transpose_a, p.bias.data != nullptr});
+  s.route = ChooseProductRoute({Batches(p), p.m, p.n, p.k, p.transpose_a, p.transpose_b, p.bias.data != nullptr});
   if (p.k == 0) s.route = ProductRoute::kGemv;
   const bool gemv = s.route == ProductRoute::kGemv;
   const bool as_packed = p.packed_b && !gemv && p.b.type.dtype == DType::kF32 && MultipliesPacked(DType::kF32);
   if (as_packed) s.route = ProductRoute::kPlain;
+  // By our own packing where it serves, as oneDNN's is slow for a transposed b.
+  s.pack_b =
+      s.route == ProductRoute::kPacked && !p.packed_b && p.b.type.dtype == DType::kF32 && MultipliesPacked(DType::kF32);
   const bool onednn = s.route == ProductRoute::kPacked || s.route == ProductRoute::kPlain;
   s.convert_a = p.a.type.dtype != DType::kF32;
-  s.convert_b = p.packed_b ? !gemv && !as_packed : p.b.type.dtype != DType::kF32 && !(gemv && p.b.type.dtype == DType::kBF16);
+  s.convert_b =
+      p.packed_b ? !gemv && !as_packed : p.b.type.dtype != DType::kF32 && !(gemv && p.b.type.dtype == DType::kBF16);
   s.convert_y = p.y.type.dtype != DType::kF32;
   // oneDNN adds a bias of its own accord.
   s.bias_in_product = onednn && p.bias.data != nullptr;
@@ -97,12 +103,13 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
   layout.Add(reserved);
   if (s.convert_a) s.at_a = layout.Add(sizeof(float) * p.a.count());
   if (s.convert_b) s.at_b = layout.Add(sizeof(float) * (p.packed_b ? p.k * p.n : p.b.count()));
+  if (s.pack_b) s.at_b = layout.Add(static_cast<size_t>(ByteCount(PackedType(DType::kF32, p.k, p.n))));
   if (s.convert_y) s.at_y = layout.Add(sizeof(float) * p.y.count());
   if (s.convert_bias) s.at_bias = layout.Add(sizeof(float) * p.n);
   if (onednn) {
     OnednnProductSpec spec = SpecOf(p, DType::kF32, DType::kF32);
-    spec.packed_b = as_packed;
-    spec.pack_b = s.route == ProductRoute::kPacked;
+    spec.packed_b = as_packed || s.pack_b;
+    spec.pack_b = s.route == ProductRoute::kPacked && !s.pack_b;
     if (s.bias_in_product) spec.bias = DType::kF32;
     if (s.c_in_product) spec.addend = DType::kF32;
     spec.accumulate = s.initialize;
@@ -128,6 +135,10 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
       b = unpacked;
     } else if (r.convert_b) {
       b = converted(q.b, r.at_b, q.b.count());
+    }
+    if (r.pack_b) {
+      PackMatrix(static_cast<const float*>(b), q.k, q.n, q.transpose_b, DType::kF32, base + r.at_b);
+      b = base + r.at_b;
     }
     if (r.convert_bias) bias = converted(q.bias, r.at_bias, q.n);
     float* y = r.convert_y ? reinterpret_cast<float*>(base + r.at_y) : q.y.as<float>();

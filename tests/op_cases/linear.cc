@@ -12,9 +12,9 @@ std::vector<OpCase> LinearCases() {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const bool packed : {false, true}) {
       for (const auto& [rows, in, out] : sizes) {
-        const std::string label =
-            Cat(rows, " rows, ", in, " to ", out, ", ", packed ? "packed " : "", NameOf(dtype));
-        // Between the product and gelu lies a value of the type: in bf16 off by 2^-8 of itself, 2000 times f32's tolerance.
+        const std::string label = Cat(rows, " rows, ", in, " to ", out, ", ", packed ? "packed " : "", NameOf(dtype));
+        // Between the product and gelu lies a value of the type: in bf16 off by 2^-8 of itself, 2000 times f32's
+        // tolerance.
         const double amplitude = std::sqrt(static_cast<double>(in)) * (dtype == DType::kBF16 ? 2000 : 1);
         // A bias gradient sums the rows too.
         const double sums = 2 * std::sqrt(static_cast<double>(rows));
