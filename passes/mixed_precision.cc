@@ -83,13 +83,14 @@ std::string_view WhyF32(const Graph& graph, const OpNode& node) {
   if (node.op == Op::kMean || node.op == Op::kReduceMax) return "a reduction";
   const std::string& family = InfoOf(node.op).family;
   if (family != "elementwise" || node.op == Op::kConstant || node.op == Op::kCast || node.op == Op::kCompare) return "";
-  return graph.type(node.results[0]).shape.size() < 2 ? "" : "arithmetic outside of products, as of the residual stream";
+  return graph.type(node.results[0]).shape.size() < 2 ? ""
+                                                      : "arithmetic outside of products, as of the residual stream";
 }
 
 // The bf16 copies of parameters, made as they are asked for.
 class Copies {
  public:
-  explicit Copies(Module& module) : module_(module), copy_(module.states.size(), -1) {}
+  explicit Copies(Module& module) : module_(module), states_(module), copy_(module.states.size(), -1) {}
 
   // The state that holds the copy of this parameter.
   StatusOr<int> Of(int parameter, const Location& reader) {
@@ -101,7 +102,7 @@ class Copies {
     copy.kind = StateKind::kDerived;
     copy.logical_rows = of.logical_rows;
     copy.of = of.name;
-    if (module_.FindState(copy.name) >= 0) {
+    if (states_.Find(copy.name) >= 0) {
       return InvalidArgument("state '", copy.name, "' has the name that the bf16 copy of '", of.name, "' needs");
     }
     copy_[parameter] = static_cast<int>(module_.states.size());
@@ -119,6 +120,7 @@ class Copies {
 
  private:
   Module& module_;
+  StateIndex states_;
   std::vector<int> copy_;
   std::vector<Copied> parameters_;
 };
@@ -140,7 +142,8 @@ class GraphInBf16 {
     for (int id = 0; id < graph.value_count(); ++id) {
       written_f32_.push_back(graph.type(Value{id}).dtype == DType::kF32);
       const ValueInfo& info = graph.info(Value{id});
-      if (info.kind == ValueInfo::Kind::kState && bf16_caches[info.producer]) graph.info(Value{id}).type.dtype = kNarrow;
+      if (info.kind == ValueInfo::Kind::kState && bf16_caches[info.producer])
+        graph.info(Value{id}).type.dtype = kNarrow;
     }
   }
 
@@ -181,9 +184,7 @@ class GraphInBf16 {
     return node.op == Op::kCacheUpdate && CachedInBf16(node.inputs[0]);
   }
 
-  static char TakenAs(const Rule& rule, size_t operand) {
-    return rule.takes[std::min(operand, rule.takes.size() - 1)];
-  }
+  static char TakenAs(const Rule& rule, size_t operand) { return rule.takes[std::min(operand, rule.takes.size() - 1)]; }
   // Whether there is an f32 operand for the rule to choose about.
   bool Applies(const Rule& rule, const OpNode& node) const {
     for (size_t i = 0; i < node.inputs.size(); ++i) {
@@ -329,7 +330,7 @@ class GraphInBf16 {
   Rewriter rewriter_;
   // By value, as the graph was written.
   std::vector<bool> written_f32_, wants_f32_, wants_bf16_, may_be_bf16_;
-  std::vector<Value> other_;  // the same value in the other type, once somebody asked
+  std::vector<Value> other_;    // the same value in the other type, once somebody asked
   std::vector<Gives> choices_;  // by op
 };
 

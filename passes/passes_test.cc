@@ -18,14 +18,10 @@ namespace gptc {
 namespace {
 
 constexpr Pass kPasses[] = {
-    {"canonicalize", &Canonicalize, true, ""},
-    {"cse", &EliminateCommonSubexpressions, true, ""},
-    {"dce", &EliminateDeadCode, true, ""},
-    {"fuse_attention", &FuseAttention, true, ""},
-    {"mixed_precision", &MixedPrecision, true, ""},
-    {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
-    {"fuse_accumulate", &FuseAccumulate, true, ""},
-    {"schedule", &Schedule, true, ""},
+    {"canonicalize", &Canonicalize, true, ""},      {"cse", &EliminateCommonSubexpressions, true, ""},
+    {"dce", &EliminateDeadCode, true, ""},          {"fuse_attention", &FuseAttention, true, ""},
+    {"mixed_precision", &MixedPrecision, true, ""}, {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
+    {"fuse_accumulate", &FuseAccumulate, true, ""}, {"schedule", &Schedule, true, ""},
     {"plan_memory", &PlanMemory, true, ""},
 };
 

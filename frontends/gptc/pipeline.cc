@@ -114,7 +114,8 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   instrument.disabled = options.disabled;
   Compilation result;
   ASSIGN_OR_RETURN(result.passes, RunPasses(module, Pipeline(), instrument, context));
-  EmitOptions emit{.compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
+  EmitOptions emit{
+      .compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
   return result;

@@ -12,7 +12,8 @@ constexpr double kTolerance = 1e-10;
 // "" or the first difference.
 std::string CompareTensors(const HostTensor& a, const HostTensor& b) {
   // In exact mode a state or an output of another float type holds the same numbers.
-  if (a.type.shape != b.type.shape || IsFloat(a.type.dtype) != IsFloat(b.type.dtype)) return Cat("is ", TypeText(a.type), " before and ", TypeText(b.type), " after");
+  if (a.type.shape != b.type.shape || IsFloat(a.type.dtype) != IsFloat(b.type.dtype))
+    return Cat("is ", TypeText(a.type), " before and ", TypeText(b.type), " after");
   for (size_t i = 0; i < a.data.size(); ++i) {
     double x = a.data[i], y = b.data[i];
     if (x == y || (std::isnan(x) && std::isnan(y))) continue;

@@ -5,9 +5,9 @@
 //   backward, g = dy · weight:  dx = rstd · (g - mean(g) - h · mean(g · h)), without the term mean(g) for rms_norm;
 //                               dweight = sum over rows of dy · h,  dbias = sum over rows of dy
 //
-// x, dy, y and weights are f32 or bf16, statistics and sums f32; dx has x's type. A row is read twice, the second time from L1. Column sums
-// are made as partial sums of a fixed number of row chunks and added in order, so the bits do not depend on the number
-// of threads.
+// x, dy, y and weights are f32 or bf16, statistics and sums f32; dx has x's type. A row is read twice, the second time
+// from L1. Column sums are made as partial sums of a fixed number of row chunks and added in order, so the bits do not
+// depend on the number of threads.
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// Sums, means and maxima over any axes, of f32 and bf16 (accumulated in f32), f64 and i32 (sums wrap; no mean). A sum of
-// bf16 is bf16 or, widened, f32.
+// Sums, means and maxima over any axes, of f32 and bf16 (accumulated in f32), f64 and i32 (sums wrap; no mean). A sum
+// of bf16 is bf16 or, widened, f32.
 //
 // Neighbouring axes that are both reduced or both kept are merged, which leaves three forms:
 //   rows     [outer, reduced]          blocks of 4096 in f32 (four accumulators each), their sums in f64
