@@ -189,6 +189,7 @@ class GraphBuilder {
   bool CheckName(std::string_view what, std::string_view name);
 
   Module* module_;
+  StateIndex states_;
   int graph_index_ = -1;    // into module_->graphs, or
   Graph* graph_ = nullptr;  // a graph outside of it
   Location location_;

@@ -133,6 +133,13 @@ int Module::FindState(std::string_view state_name) const {
   return -1;
 }
 
+int StateIndex::Find(std::string_view state_name) {
+  for (; known_ < module_->states.size(); ++known_)
+    by_name_.emplace(module_->states[known_].name, static_cast<int>(known_));
+  const auto at = by_name_.find(std::string(state_name));
+  return at == by_name_.end() ? -1 : at->second;
+}
+
 Graph* Module::FindGraph(std::string_view graph_name) {
   for (Graph& graph : graphs) {
     if (graph.name == graph_name) return &graph;

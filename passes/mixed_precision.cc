@@ -91,7 +91,7 @@ std::string_view WhyF32(const Graph& graph, const OpNode& node) {
 // The bf16 copies of parameters, made as they are asked for.
 class Copies {
  public:
-  explicit Copies(Module& module) : module_(module), copy_(module.states.size(), -1) {}
+  explicit Copies(Module& module) : module_(module), states_(module), copy_(module.states.size(), -1) {}
 
   // The state that holds the copy of this parameter.
   StatusOr<int> Of(int parameter, const Location& reader) {
@@ -103,7 +103,7 @@ class Copies {
     copy.kind = StateKind::kDerived;
     copy.logical_rows = of.logical_rows;
     copy.of = of.name;
-    if (module_.FindState(copy.name) >= 0) {
+    if (states_.Find(copy.name) >= 0) {
       return InvalidArgument("state '", copy.name, "' has the name that the bf16 copy of '", of.name, "' needs");
     }
     copy_[parameter] = static_cast<int>(module_.states.size());
@@ -118,6 +118,7 @@ class Copies {
 
  private:
   Module& module_;
+  StateIndex states_;
   std::vector<int> copy_;
   std::vector<DerivedState> made_;
 };

@@ -54,16 +54,6 @@ std::vector<Live> AliveAt(const plan::EntryT& entry, const std::vector<Live>& li
   return alive;
 }
 
-// What a step computes in: products and attention in the type of what they multiply, all else in the wider of what it
-// reads and gives (a norm of f32 that gives bf16 works in f32).
-DType ComputeType(const plan::EntryT& entry, const plan::StepT& step) {
-  const auto dtype = [&](uint32_t buffer) { return static_cast<DType>(entry.buffers[buffer]->dtype); };
-  const DType read = dtype(step.inputs.empty() ? step.results[0] : step.inputs[0]), given = dtype(step.results[0]);
-  const std::string& family = InfoOf(*OpNamed(step.kernel)).family;
-  if (family == "matmul" || family == "attention" || !IsFloat(given)) return read;
-  return IsFloat(read) && SizeOf(read) > SizeOf(given) ? read : given;
-}
-
 }  // namespace
 
 std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan) {
@@ -74,7 +64,7 @@ std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan) {
     if (entry == nullptr || (trains && entry->name == "score")) continue;
     for (const auto& step : entry->steps) {
       if (IsView(*step)) continue;
-      std::string dtype(NameOf(ComputeType(*entry, *step)));
+      std::string dtype(NameOf(ComputesIn(*entry, *step)));
       auto at = std::find_if(facts.begin(), facts.end(),
                              [&](const KernelFact& f) { return f.name == step->kernel && f.dtype == dtype; });
       if (at == facts.end()) at = facts.insert(facts.end(), {step->kernel, dtype});

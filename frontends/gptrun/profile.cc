@@ -39,17 +39,6 @@ struct KernelTime {
   double seconds = 0, flops = 0, bytes = 0;  // of one step
 };
 
-// The first of a kernel's operands that is a number says what it computes in.
-std::string ComputesIn(const plan::EntryT& entry, const plan::StepT& step) {
-  for (const auto* buffers : {&step.inputs, &step.results}) {
-    for (uint32_t buffer : *buffers) {
-      const auto dtype = static_cast<DType>(entry.buffers[buffer]->dtype);
-      if (IsFloat(dtype)) return std::string(NameOf(dtype));
-    }
-  }
-  return "";
-}
-
 std::string TypesOf(const plan::EntryT& entry, const plan::StepT& step) {
   auto type = [&](uint32_t buffer) { return TypeText(TypeOf(*entry.buffers[buffer])); };
   return Cat(Join(step.inputs, ", ", type), " -> ", Join(step.results, ", ", type));
@@ -186,7 +175,7 @@ class ProfileCommand : public Subcommand {
   std::vector<KernelTime> Kernels() const {
     std::map<std::pair<std::string, std::string>, KernelTime> kernels;
     ForEachLaunch([&](const Profiled&, size_t, const Launch& launch) {
-      std::string dtype = ComputesIn(*launch.entry, *launch.step);
+      std::string dtype(NameOf(ComputesIn(*launch.entry, *launch.step)));
       KernelTime& kernel = kernels[{launch.step->kernel, dtype}];
       kernel.name = launch.step->kernel;
       kernel.dtype = dtype;

@@ -31,6 +31,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::byte* data() const { return data_; }
   size_t size() const { return size_; }
+  // Bytes [0, end) no longer count as this process's memory; they are read again if they are touched again.
+  void Release(size_t end) const;
 
  private:
   const std::byte* data_ = nullptr;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -50,7 +51,15 @@ uint64_t XxhOf(const void* data, size_t size) { return XXH64(data, size, 0); }
 
 StatusOr<uint64_t> XxhOfFile(const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
-  return XxhOf(file.data(), file.size());
+  // A checkpoint's files are as large as the training's memory, which they must not add to.
+  constexpr size_t kPiece = size_t{16} << 20;
+  const std::unique_ptr<XXH64_state_t, decltype(&XXH64_freeState)> state(XXH64_createState(), &XXH64_freeState);
+  XXH64_reset(state.get(), 0);
+  for (size_t at = 0; at < file.size(); at += kPiece) {
+    XXH64_update(state.get(), file.data() + at, std::min(kPiece, file.size() - at));
+    file.Release(at + kPiece);
+  }
+  return XXH64_digest(state.get());
 }
 
 std::string XxhText(uint64_t digest) { return absl::StrFormat("%016x", digest); }

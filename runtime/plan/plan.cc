@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ir/base/check.h"
+#include "ir/base/op_table.h"
 
 namespace gptc {
 namespace {
@@ -139,6 +140,14 @@ Attributes AttributesOf(const plan::StepT& step) {
   Attributes attributes;
   for (const auto& attribute : step.attributes) attributes.Set(attribute->name, ValueOf(*attribute));
   return attributes;
+}
+
+DType ComputesIn(const plan::EntryT& entry, const plan::StepT& step) {
+  const auto dtype = [&](uint32_t buffer) { return static_cast<DType>(entry.buffers[buffer]->dtype); };
+  const DType read = dtype(step.inputs.empty() ? step.results[0] : step.inputs[0]), given = dtype(step.results[0]);
+  const std::string& family = InfoOf(*OpNamed(step.kernel)).family;
+  if (family == "matmul" || family == "attention" || !IsFloat(given)) return read;
+  return IsFloat(read) && SizeOf(read) > SizeOf(given) ? read : given;
 }
 
 const plan::EntryT* FindEntry(const plan::PlanT& plan, std::string_view name) {

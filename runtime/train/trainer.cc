@@ -362,7 +362,8 @@ std::optional<double> Trainer::Mfu(double tokens_per_s, double ms) {
     if (done_.step < start_step_ + 5 || static_cast<double>(options_.steps - done_.step) * ms < kLongRunMs)
       return std::nullopt;
     GemmCeilingShape shape{.tokens = batch_ * sequence_, .width = width, .layers = layers, .vocab = 0};
-    ceiling_gflops_ = MeasureGemmGflops(DType::kF32, shape, kMeasureSeconds).value_or(-1);
+    ceiling_gflops_ =
+        MeasureGemmGflops(plan_.precision == "bf16" ? DType::kBF16 : DType::kF32, shape, kMeasureSeconds).value_or(-1);
     if (ceiling_gflops_ <= 0) return std::nullopt;
   }
   // 6P for the products with parameters, forward and backward, and 6·L·C·T for causal attention.

@@ -270,8 +270,10 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   std::string bits, isolated_bits;
   ASSIGN_OR_RETURN(std::vector<Trace> found, RunPlan(*plan, original, calls, options.seed, false, bits));
   ASSIGN_OR_RETURN(std::vector<Trace> isolated, RunPlan(*plan, original, calls, options.seed, true, isolated_bits));
-  ASSIGN_OR_RETURN(std::vector<Trace> exact, RunReference(original, calls, RandomStates(original, options.seed), Rounding::kExact));
-  ASSIGN_OR_RETURN(std::vector<Trace> rounded, RunReference(original, calls, RandomStates(original, options.seed), Rounding::kRounded));
+  ASSIGN_OR_RETURN(std::vector<Trace> exact,
+                   RunReference(original, calls, RandomStates(original, options.seed), Rounding::kExact));
+  ASSIGN_OR_RETURN(std::vector<Trace> rounded,
+                   RunReference(original, calls, RandomStates(original, options.seed), Rounding::kRounded));
   for (size_t i = 0; i < calls.size(); ++i) {
     if (Status same = CompareTraces(exact[i], rounded[i], isolated[i], calls[i]); !same.ok())
       return Annotate(same, "with every value in memory of its own");

@@ -20,13 +20,14 @@ struct CheckOptions {
   uint64_t seed = 1;                                        // of inputs and states
   std::string precision = "f32";                            // as of gptc compile
   DType residual = DType::kF32;
-  int steps = 1;                                            // optimizer steps, each of three micro-steps and an update
+  int steps = 1;  // optimizer steps, each of three micro-steps and an update
 };
 
 // Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches
 // of generation beyond its own; all of it twice, the second time with every value in poisoned memory of its own. Both
 // runs must agree bit for bit in all outputs and states, and with the reference evaluator (rounded) within what
-// rounding explains; bf16 rounds where the pass mixed_precision says so, which exactly must change nothing. Errors: where something differs, or fails.
+// rounding explains; bf16 rounds where the pass mixed_precision says so, which exactly must change nothing. Errors:
+// where something differs, or fails.
 Status CheckModule(const Module& module, const CheckOptions& options);
 
 // RandomModule(seed, most_ops) with all passes, then with one or more passes left out: each one that may be

@@ -16,8 +16,8 @@ std::vector<OpCase> LinearCases() {
         // Between the product and gelu lies a value of the type: in bf16 off by 2^-8 of itself, 2000 times f32's
         // tolerance.
         const double amplitude = std::sqrt(static_cast<double>(in)) * (dtype == DType::kBF16 ? 2000 : 1);
-        // A bias gradient sums the rows too.
-        const double sums = 2 * std::sqrt(static_cast<double>(rows));
+        // A bias gradient sums the rows too, of values rounded twice.
+        const double sums = 4 * std::sqrt(static_cast<double>(rows));
         const auto add = [&](std::string more, Op op, std::vector<CaseInput> inputs, Attributes attributes,
                              bool transposed = false) {
           inputs.insert(inputs.begin(), {{{dtype, {rows, in}}},
