@@ -4,10 +4,12 @@
 
 #include "gtest/gtest.h"
 #include "passes/canonicalize.h"
+#include "passes/chunk_logits.h"
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_cross_entropy.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -21,6 +23,8 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_cross_entropy", &FuseCrossEntropy, true, ""},
+    {"chunk_logits", &ChunkLogits, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
     {"schedule", &Schedule, true, ""},

@@ -213,8 +213,9 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   if (original.FindGraph("train") != nullptr) RETURN_IF_ERROR(BuildTraining(original).status());
   const std::vector<Call> calls = CallsOf(original, options);
 
-  ASSIGN_OR_RETURN(Compilation compiled,
-                   Compile(module, {.dimensions = options.dimensions, .disabled = options.disabled}));
+  ASSIGN_OR_RETURN(Compilation compiled, Compile(module, {.dimensions = options.dimensions,
+                                                          .loss_chunk = options.loss_chunk,
+                                                          .disabled = options.disabled}));
   ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ParsePlan(SerializePlan(compiled.plan), "the plan"));
 
   std::string bits, isolated_bits;
@@ -236,7 +237,8 @@ namespace {
 
 Status CheckOnce(uint64_t seed, int most_ops, const std::vector<std::string>& disabled) {
   ASSIGN_OR_RETURN(Module module, RandomModule(seed, most_ops));
-  return CheckModule(module, {.disabled = disabled, .dimensions = {}, .seed = seed});
+  const int64_t loss_chunk = seed % 3 == 0 ? 1 + static_cast<int64_t>(seed % 7) : 0;
+  return CheckModule(module, {.disabled = disabled, .dimensions = {}, .seed = seed, .loss_chunk = loss_chunk});
 }
 
 Status CheckAndShrink(uint64_t seed, int most_ops, const std::vector<std::string>& disabled) {

@@ -18,6 +18,7 @@ struct CheckOptions {
   std::vector<std::string> disabled;                        // passes to leave out
   std::vector<std::pair<std::string, int64_t>> dimensions;  // to bind
   uint64_t seed = 1;                                        // of inputs and states
+  int64_t loss_chunk = 0;                                   // rows of logits that exist at a time; 0: all
   int steps = 1;                                            // optimizer steps, each of three micro-steps and an update
 };
 
@@ -27,7 +28,8 @@ struct CheckOptions {
 // rounding explains. Errors: where something differs, or fails.
 Status CheckModule(const Module& module, const CheckOptions& options);
 
-// RandomModule(seed, most_ops) with all passes, then with one or more passes left out: each one that may be
+// RandomModule(seed, most_ops) with all passes, of some seeds with logits in chunks, then with one or more passes left
+// out: each one that may be
 // (`thorough`), or a choice that depends on the seed. The error of a failure holds the smallest number of ops that
 // fails and the module's text.
 Status CheckSeed(uint64_t seed, int most_ops, bool thorough);

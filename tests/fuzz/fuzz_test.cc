@@ -44,6 +44,10 @@ TEST(Gpt2, TrainsAndGeneratesAsTheEvaluatorDoes) {
       options.disabled = {"canonicalize", "canonicalize_backward", "fuse_accumulate"};
       status = CheckModule(*module, options);
       EXPECT_TRUE(status.ok()) << tied << " " << activation << ", without passes: " << Message(status);
+      options.disabled = {};
+      options.loss_chunk = 5;
+      status = CheckModule(*module, options);
+      EXPECT_TRUE(status.ok()) << tied << " " << activation << ", in chunks: " << Message(status);
     }
   }
 }
