@@ -191,7 +191,7 @@ class Chunker {
   Tensor Rows(Value value, bool columns = true) {
     const Tensor t = Wrap(value);
     Shape shape = {found_.rows};
-    if (columns) shape.push_back(t.shape().back());
+    if (columns) shape.push_back(ElementCount(t.shape()) / found_.rows);
     return shape == t.shape() ? t : At(ops_[found_.loss]).Reshape(t, shape);
   }
 
