@@ -53,6 +53,10 @@ class Finder {
     found.gone = {found.product, loss};
     if (node.op == Op::kCrossEntropyGradient) {
       if (!Follow(node.results[1], found)) return No(why_);
+      // Sums first: what comes last takes a chunk's gradient out of memory, and rows are less than what they take out,
+      // so that the schedule has no reason to put them off.
+      std::stable_partition(found.readers.begin(), found.readers.end(),
+                            [](const Reader& reader) { return reader.kind != Reader::Kind::kRows; });
     } else if (!readers_.Of(node.results[1]).empty()) {
       return No("the rows' log-sum-exp has a reader");
     }
