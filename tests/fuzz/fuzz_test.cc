@@ -52,15 +52,14 @@ TEST(Gpt2, TrainsAndGeneratesAsTheEvaluatorDoes) {
   }
 }
 
-// One of everything, and heads of 12 and of the largest size that is fused.
+// One token of one sequence, one head of one element, heads of 12.
 TEST(Gpt2, TrainsAtTheEdgesOfItsShapes) {
   const Model* gpt2 = *ModelNamed("gpt2");
   struct Edge {
     const char *heads, *width, *vocab;
     int64_t batch, tokens, loss_chunk;
   };
-  for (const Edge& edge : {Edge{"1", "1", "2", 1, 1, 0}, Edge{"1", "4", "2", 2, 3, 1}, Edge{"2", "24", "7", 1, 5, 2},
-                           Edge{"1", "256", "5", 1, 2, 0}, Edge{"1", "260", "5", 1, 2, 0}}) {
+  for (const Edge& edge : {Edge{"1", "1", "2", 1, 1, 0}, Edge{"1", "4", "2", 2, 3, 1}, Edge{"2", "24", "7", 1, 5, 2}}) {
     const std::vector<std::pair<std::string, std::string>> settings = {
         {"layers", "1"},  {"heads", edge.heads}, {"width", edge.width}, {"inner", "3"},
         {"context", "5"}, {"vocab", edge.vocab}, {"epsilon", "1e-2"}};
