@@ -21,11 +21,13 @@ struct Case {
   Op op;
   std::vector<Type> inputs;
   Attributes attributes;
-  double flops = 0;  // of one run; 0: bytes alone are counted
-  int64_t ids = 1;   // integer operands are drawn below this
+  double flops = 0;   // of one run; 0: bytes alone are counted
+  int64_t ids = 1;    // integer operands are drawn below this
+  int in_place = -1;  // the result that is written over the first operand
 };
 
 Type F32(Shape shape) { return {DType::kF32, std::move(shape)}; }
+Type BF16(Shape shape) { return {DType::kBF16, std::move(shape)}; }
 Type I32(Shape shape) { return {DType::kI32, std::move(shape)}; }
 
 struct Free {
@@ -43,6 +45,9 @@ void Fill(const TensorView& view, int64_t ids, std::mt19937& random) {
   if (view.type.dtype == DType::kF32) {
     std::normal_distribution<float> normal;
     std::generate_n(view.as<float>(), view.count(), [&] { return normal(random); });
+  } else if (view.type.dtype == DType::kBF16) {
+    std::normal_distribution<float> normal;
+    std::generate_n(view.as<uint16_t>(), view.count(), [&] { return Bf16FromFloat(normal(random)); });
   } else if (view.type.dtype == DType::kI32) {
     std::generate_n(view.as<int32_t>(), view.count(),
                     [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(ids)); });
@@ -69,7 +74,8 @@ void Run(benchmark::State& state, const Case& c) {
     bytes += ByteCount(type);
   }
   for (const Type& type : *types) {
-    results.push_back(Allocate(type, owner));
+    const bool in_place = c.in_place == static_cast<int>(results.size());
+    results.push_back(in_place ? inputs[0] : Allocate(type, owner));
     bytes += ByteCount(type);
   }
   ScratchPool scratch;
@@ -89,6 +95,40 @@ void AddLinear(std::vector<Case>& cases, const std::string& name, int64_t rows, 
   cases.push_back({name + " forward", Op::kLinear, {F32({rows, in}), F32({in, out}), F32({out})}, {}, flops});
   cases.push_back({name + " dx", Op::kMatMul, {F32({rows, out}), F32({in, out})}, {{"transpose_b", true}}, flops});
   cases.push_back({name + " dw", Op::kMatMul, {F32({rows, in}), F32({rows, out})}, {{"transpose_a", true}}, flops});
+}
+
+void AddLoss(std::vector<Case>& cases, const std::string& model, const Type& logits) {
+  const int64_t rows = logits.shape[0], vocab = logits.shape[1];
+  const Attributes classes = {{"classes", vocab}};
+  cases.push_back({model + " cross_entropy", Op::kCrossEntropy, {logits, I32({rows})}, classes, 0, vocab});
+  cases.push_back({model + " cross_entropy_backward",
+                   Op::kCrossEntropyBackward,
+                   {logits, I32({rows}), F32({rows}), F32({rows})},
+                   classes,
+                   0,
+                   vocab,
+                   0});
+  cases.push_back({model + " cross_entropy_gradient",
+                   Op::kCrossEntropyGradient,
+                   {logits, I32({rows}), F32({rows})},
+                   classes,
+                   0,
+                   vocab,
+                   1});
+}
+
+// Causal attention: two products of the half that the mask leaves, in the backward five.
+void AddFlash(std::vector<Case>& cases, const std::string& model, const Type& qkv, int64_t heads) {
+  const int64_t batch = qkv.shape[0], tokens = qkv.shape[1], width = qkv.shape[2] / 3;
+  const Type y{qkv.dtype, {batch, tokens, width}};
+  const Attributes attributes = {{"heads", heads}, {"scale", 0.125}, {"causal", true}};
+  const double product = static_cast<double>(batch * tokens * tokens * width);
+  cases.push_back({model + " flash_attention", Op::kFlashAttention, {qkv}, attributes, 2 * product});
+  cases.push_back({model + " flash_attention_backward",
+                   Op::kFlashAttentionBackward,
+                   {y, qkv, y, F32({batch, heads, tokens})},
+                   attributes,
+                   5 * product});
 }
 
 void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch, int64_t tokens, int64_t heads,
@@ -117,14 +157,10 @@ void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch,
   cases.push_back({model + " gelu_backward", Op::kGeluBackward, {F32({rows, 4 * width}), F32({rows, 4 * width})}, {}});
   cases.push_back({model + " add", Op::kAdd, {F32({rows, width}), F32({rows, width})}, {}});
   cases.push_back({model + " bias gradient", Op::kSum, {F32({rows, 4 * width})}, {{"axes", std::vector<int64_t>{0}}}});
-  cases.push_back(
-      {model + " cross_entropy", Op::kCrossEntropy, {F32({rows, vocab}), I32({rows})}, {{"classes", vocab}}, 0, vocab});
-  cases.push_back({model + " cross_entropy_backward",
-                   Op::kCrossEntropyBackward,
-                   {F32({rows, vocab}), I32({rows}), F32({rows}), F32({rows})},
-                   {{"classes", vocab}},
-                   0,
-                   vocab});
+  AddLoss(cases, model, F32({rows, vocab}));
+  AddLoss(cases, model + " bf16", BF16({rows, vocab}));
+  AddFlash(cases, model, F32({batch, tokens, 3 * width}), heads);
+  AddFlash(cases, model + " bf16", BF16({batch, tokens, 3 * width}), heads);
   cases.push_back({model + " embedding", Op::kEmbedding, {F32({vocab, width}), I32({rows})}, {}, 0, vocab});
   cases.push_back({model + " embedding_backward",
                    Op::kEmbeddingBackward,
@@ -145,6 +181,8 @@ void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch,
 int main(int argc, char** argv) {
   std::vector<gptc::Case> cases;
   gptc::AddModel(cases, "124M", 4, 256, 12, 768, 50257);
+  gptc::AddFlash(cases, "124M long", gptc::F32({1, 1024, 3 * 768}), 12);
+  gptc::AddFlash(cases, "124M long bf16", gptc::BF16({1, 1024, 3 * 768}), 12);
   gptc::AddModel(cases, "baby", 12, 64, 4, 128, 65);
   for (const gptc::Case& c : cases) {
     benchmark::RegisterBenchmark(c.label.c_str(), [&c](benchmark::State& state) { gptc::Run(state, c); })

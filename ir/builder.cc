@@ -173,10 +173,11 @@ std::vector<Tensor> GraphBuilder::Emit(Op op, std::vector<Tensor> inputs, Attrib
     return failed;
   };
 
-  // An optional operand that is not given.
-  if (!inputs.empty() && inputs.back().builder == nullptr && inputs.size() == info.inputs.size() &&
-      info.inputs.back().optional) {
-    inputs.pop_back();
+  // Optional operands that are not given.
+  if (inputs.size() == info.inputs.size()) {
+    for (size_t i = inputs.size(); i-- > 0;) {
+      if (info.inputs[i].optional && inputs[i].builder == nullptr) inputs.erase(inputs.begin() + i);
+    }
   }
   std::vector<Value> values;
   std::vector<Type> types;

@@ -45,6 +45,7 @@ constexpr Rule kRules[] = {
     {Op::kSum, "<", "widen"},
     {Op::kCrossEntropy, "=f"},
     {Op::kCrossEntropyBackward, "=f"},
+    {Op::kCrossEntropyGradient, "=f"},
     {Op::kEmbedding, "m"},
     {Op::kEmbeddingBackward, "f=f"},
 

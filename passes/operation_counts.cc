@@ -10,7 +10,9 @@ double Elements(const Graph& graph, Value value) { return static_cast<double>(El
 double Flops(const Graph& graph, const OpNode& node) {
   double result = node.results.empty() ? 0 : Elements(graph, node.results[0]);
   const std::string& family = InfoOf(node.op).family;
-  if (family == "movement" || node.op == Op::kConstant || node.op == Op::kCopy || node.op == Op::kCacheUpdate) return 0;
+  if (family == "movement" || node.op == Op::kConstant || node.op == Op::kIota || node.op == Op::kCopy ||
+      node.op == Op::kCacheUpdate)
+    return 0;
   switch (node.op) {
     case Op::kMatMul: {
       const Shape& a = graph.type(node.inputs[0]).shape;
@@ -58,7 +60,7 @@ double Flops(const Graph& graph, const OpNode& node) {
   if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
     per_element = node.attributes.Bool("causal") ? 2.5 : 5;
   if (node.op == Op::kAdamW) per_element = 14;
-  if (family == "loss") per_element = 4;
+  if (family == "loss") per_element = node.op == Op::kCrossEntropyGradient ? 8 : 4;
   return per_element * most;
 }
 

@@ -29,8 +29,9 @@ struct PassOptions {
   DType compute = DType::kF32;        // what matrix products compute in
   DType residual = DType::kF32;       // type of the residual stream
   int64_t memory_budget = 0;          // bytes for states and arena together; 0: as much as it takes
+  int64_t loss_chunk = 0;             // rows of logits that exist at a time; 0: all
 
-  // Sets one option from text: target, compute, residual (names of dtypes) or memory_budget (bytes).
+  // Sets one option from text: target, compute, residual (names of dtypes), memory_budget (bytes) or loss_chunk (rows).
   Status Set(std::string_view option, std::string_view value);
 };
 

@@ -4,10 +4,12 @@
 
 #include "gtest/gtest.h"
 #include "passes/canonicalize.h"
+#include "passes/chunk_logits.h"
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_cross_entropy.h"
 #include "passes/fuse_linear.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
@@ -20,11 +22,18 @@ namespace gptc {
 namespace {
 
 constexpr Pass kPasses[] = {
-    {"canonicalize", &Canonicalize, true, ""},      {"cse", &EliminateCommonSubexpressions, true, ""},
-    {"dce", &EliminateDeadCode, true, ""},          {"fuse_attention", &FuseAttention, true, ""},
-    {"mixed_precision", &MixedPrecision, true, ""}, {"fuse_linear", &FuseLinear, true, ""},
-    {"pack_weights", &PackWeights, true, ""},       {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
-    {"fuse_accumulate", &FuseAccumulate, true, ""}, {"schedule", &Schedule, true, ""},
+    {"canonicalize", &Canonicalize, true, ""},
+    {"cse", &EliminateCommonSubexpressions, true, ""},
+    {"dce", &EliminateDeadCode, true, ""},
+    {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_cross_entropy", &FuseCrossEntropy, true, ""},
+    {"chunk_logits", &ChunkLogits, true, ""},
+    {"mixed_precision", &MixedPrecision, true, ""},
+    {"fuse_linear", &FuseLinear, true, ""},
+    {"pack_weights", &PackWeights, true, ""},
+    {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
+    {"fuse_accumulate", &FuseAccumulate, true, ""},
+    {"schedule", &Schedule, true, ""},
     {"plan_memory", &PlanMemory, true, ""},
 };
 

@@ -80,6 +80,11 @@ class CompileCommand : public Subcommand {
         ->check(CLI::IsMember({"f32", "bf16"}))
         ->capture_default_str()
         ->group("Code");
+    app.add_option("--loss-chunk", options_.loss_chunk,
+                   "Rows of logits that exist at a time: less memory for a large vocabulary; 0: all")
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+        ->capture_default_str()
+        ->group("Memory");
     app.add_option("--disable", options_.disabled, "Leave this pass out; may be repeated")->group("Passes");
     app.add_option("--print-after", print_after_, "Print the text form after this pass, or after 'all'")
         ->group("Passes");

@@ -7,11 +7,13 @@
 #include "ir/base/target.h"
 #include "ir/verifier.h"
 #include "passes/canonicalize.h"
+#include "passes/chunk_logits.h"
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/emit_plan.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_cross_entropy.h"
 #include "passes/fuse_linear.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
@@ -44,6 +46,11 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
+    // Needs the backward and what its cotangents are made of. Before what casts: a row's loss stays f32 beside bf16
+    // logits.
+    {"fuse_cross_entropy", &FuseCrossEntropy, true, "loss and gradient in one reading of the logits"},
+    // Loss and gradient must be one op, else all logits would wait for the second.
+    {"chunk_logits", &ChunkLogits, true, "logits in chunks of rows, under --loss-chunk"},
     // On the whole backward, so that what it saves is bf16 as well; before the clones, each of which would be changed
     // alone.
     {"mixed_precision", &MixedPrecision, true, "products, and what lies between them, in bf16 (--precision bf16)"},
@@ -115,6 +122,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   PassOptions pass_options{.target = target, .compute = compute};
   pass_options.residual = options.residual;
   pass_options.memory_budget = options.memory_budget;
+  pass_options.loss_chunk = options.loss_chunk;
   PassContext context(pass_options);
   InstrumentOptions instrument = options.instrument;
   instrument.disabled = options.disabled;
@@ -122,6 +130,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   ASSIGN_OR_RETURN(result.passes, RunPasses(module, Pipeline(), instrument, context));
   EmitOptions emit{
       .compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
+  if (options.loss_chunk > 0) emit.options.emplace_back("loss_chunk", Cat(options.loss_chunk));
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
   return result;

@@ -26,6 +26,7 @@ struct CompileOptions {
   std::string precision = "f32";  // f32 or bf16
   DType residual = DType::kF32;
   int64_t memory_budget = 0;  // bytes; 0: none
+  int64_t loss_chunk = 0;     // rows of logits that exist at a time; 0: all
   std::vector<std::string> disabled;
   InstrumentOptions instrument;  // `disabled` is filled in from above
 };

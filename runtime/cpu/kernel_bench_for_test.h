@@ -86,6 +86,7 @@ class Bench {
     ScratchPool scratch;
     KernelFactory factory = CpuKernel(op);
     if (factory == nullptr) return NotFound("no kernel ", op);
+    if (std::optional<Op> named = OpNamed(op)) EXPECT_TRUE(CompleteAttributes(InfoOf(*named), attributes).ok()) << op;
     StatusOr<BoundKernel> kernel = factory(KernelArgs{inputs, results, attributes, scratch});
     if (!kernel.ok()) return kernel.status();
     auto memory = hwy::AllocateAligned<uint8_t>(scratch.bytes() + 64);
@@ -104,6 +105,7 @@ class Bench {
   void RunOnce(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results,
                Attributes attributes = {}) {
     ScratchPool scratch;
+    EXPECT_TRUE(CompleteAttributes(InfoOf(*OpNamed(op)), attributes).ok()) << op;
     StatusOr<BoundKernel> kernel = CpuKernel(op)(KernelArgs{inputs, results, attributes, scratch});
     ASSERT_TRUE(kernel.ok()) << kernel.status();
     auto memory = hwy::AllocateAligned<uint8_t>(scratch.bytes() + 64);

@@ -20,7 +20,8 @@ struct CheckOptions {
   uint64_t seed = 1;                                        // of inputs and states
   std::string precision = "f32";                            // as of gptc compile
   DType residual = DType::kF32;
-  int steps = 1;  // optimizer steps, each of three micro-steps and an update
+  int64_t loss_chunk = 0;  // rows of logits that exist at a time; 0: all
+  int steps = 1;           // optimizer steps, each of three micro-steps and an update
 };
 
 // Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches
@@ -30,7 +31,8 @@ struct CheckOptions {
 // where something differs, or fails.
 Status CheckModule(const Module& module, const CheckOptions& options);
 
-// RandomModule(seed, most_ops) with all passes, then with one or more passes left out: each one that may be
+// RandomModule(seed, most_ops) with all passes, of some seeds with logits in chunks, then with one or more passes left
+// out: each one that may be
 // (`thorough`), or a choice that depends on the seed. The error of a failure holds the smallest number of ops that
 // fails and the module's text.
 Status CheckSeed(uint64_t seed, int most_ops, bool thorough);
