@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cstring>
 #include <dnnl.hpp>
-#include <memory>
-#include <new>
 #include <unordered_map>
 #include <vector>
+
+#include "runtime/exec/region.h"
 
 namespace gptc {
 namespace {
@@ -102,21 +102,23 @@ StatusOr<double> MeasureGemmGflops(DType dtype, const GemmCeilingShape& shape, d
   }
 }
 
-StatusOr<double> MeasureReadGBps(double seconds) {
-  constexpr int64_t kWords = int64_t{1} << 25;
-  std::unique_ptr<uint64_t[]> words(new (std::nothrow) uint64_t[kWords]);
-  if (words == nullptr) return OutOfMemory("no 256 MiB to measure the memory with");
+StatusOr<double> MeasureReadGBps(double seconds, int64_t bytes) {
+  const int64_t count = std::max<int64_t>(1, bytes / static_cast<int64_t>(sizeof(uint64_t)));
+  // Passes over a small array share a parallel region, whose own cost would otherwise be measured with them.
+  const int64_t repeats = std::max<int64_t>(1, kBeyondCaches / 8 / std::max<int64_t>(1, bytes));
+  ASSIGN_OR_RETURN(Region region, Region::Allocate(static_cast<size_t>(count) * sizeof(uint64_t), "measuring"));
+  uint64_t* words = reinterpret_cast<uint64_t*>(region.data());
   uint64_t sink = 0;
   auto pass = [&](auto body) {
 #pragma omp parallel reduction(+ : sink)
     {
       const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
-      const int64_t begin = kWords * thread / threads, end = kWords * (thread + 1) / threads;
+      const int64_t begin = count * thread / threads, end = count * (thread + 1) / threads;
       sink += body(begin, end - begin);
     }
   };
-  pass([&](int64_t begin, int64_t count) {
-    std::fill_n(words.get() + begin, count, uint64_t{1});
+  pass([&](int64_t begin, int64_t length) {
+    std::fill_n(words + begin, length, uint64_t{1});
     return uint64_t{0};
   });
   double best = 0;
@@ -124,9 +126,17 @@ StatusOr<double> MeasureReadGBps(double seconds) {
   do {
     sink = 0;
     const Clock::time_point start = Clock::now();
-    pass([&](int64_t first, int64_t count) { return Sum(words.get() + first, count); });
-    best = std::max(best, kWords * sizeof(uint64_t) / SecondsSince(start) / 1e9);
-    if (sink != kWords) return Failure("the memory gave back other values than were written to it");
+    pass([&](int64_t first, int64_t length) {
+      uint64_t sum = 0;
+      for (int64_t i = 0; i < repeats; ++i) {
+        asm volatile("" ::: "memory");  // or the compiler may read once and multiply
+        sum += Sum(words + first, length);
+      }
+      return sum;
+    });
+    best = std::max(best, static_cast<double>(count * repeats) * sizeof(uint64_t) / SecondsSince(start) / 1e9);
+    if (sink != static_cast<uint64_t>(count * repeats))
+      return Failure("the memory gave back other values than were written to it");
   } while (SecondsSince(begin) < seconds);
   return best;
 }

@@ -22,6 +22,10 @@ TEST(Ceilings, Read) {
   ASSERT_TRUE(rate.ok()) << rate.status();
   EXPECT_GT(*rate, 0.01);
   EXPECT_LT(*rate, 1e5);
+  auto cached = MeasureReadGBps(0.02, 1 << 18);
+  ASSERT_TRUE(cached.ok()) << cached.status();
+  EXPECT_GT(*cached, 0.01);
+  EXPECT_LT(*cached, 1e5);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ir/base/check.h"
+#include "ir/base/op_table.h"
 
 namespace gptc {
 namespace {
@@ -182,6 +183,18 @@ double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherw
   if (item->kind == plan::AttributeKind::F64) return item->f;
   if (item->kind == plan::AttributeKind::I64) return static_cast<double>(item->i);
   return otherwise;
+}
+
+bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
+
+std::string ComputesIn(const plan::EntryT& entry, const plan::StepT& step) {
+  for (const auto* buffers : {&step.inputs, &step.results}) {
+    for (uint32_t buffer : *buffers) {
+      const auto dtype = static_cast<DType>(entry.buffers[buffer]->dtype);
+      if (IsFloat(dtype)) return std::string(NameOf(dtype));
+    }
+  }
+  return "";
 }
 
 int64_t ParameterCount(const plan::PlanT& plan) {

@@ -47,6 +47,11 @@ const plan::AttributeT* FindConfig(const plan::PlanT& plan, std::string_view key
 int64_t ConfigInt(const plan::PlanT& plan, std::string_view key, int64_t otherwise);
 double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherwise);
 
+// A step that costs nothing: its result lies where its operand does.
+bool IsView(const plan::StepT& step);
+// What a step computes in: the type of its first operand that is a float (else of its result), "" where none is.
+std::string ComputesIn(const plan::EntryT& entry, const plan::StepT& step);
+
 // Elements of all parameters, as they are outside the plan (padding not counted).
 int64_t ParameterCount(const plan::PlanT& plan);
 
