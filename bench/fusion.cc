@@ -94,6 +94,7 @@ class FusionBenchmark {
     for (const Workload& workload : workloads_) {
       for (const std::string& precision : options_.precisions) RETURN_IF_ERROR(AddRows(workload, precision));
     }
+    for (const auto& [why, names] : left_out_) Log(Cat("left out in ", why, ": ", names));
     for (const std::unique_ptr<Row>& row : rows_) {
       benchmark::RegisterBenchmark(row->name().c_str(),
                                    [this, r = row.get()](benchmark::State& state) { Measure(state, *r); })
@@ -129,7 +130,8 @@ class FusionBenchmark {
   Status AddRows(const Workload& workload, const std::string& precision) {
     StatusOr<std::unique_ptr<plan::PlanT>> with = CompileWorkload(workload, precision, {});
     if (absl::IsOutOfRange(with.status()) || absl::IsUnimplemented(with.status())) {
-      Log(Cat(workload.name, " in ", precision, " is left out: ", Message(with.status())));
+      std::string& names = left_out_[Cat(precision, " (", Message(with.status()), ")")];
+      names += Cat(names.empty() ? "" : ", ", workload.name);
       return OkStatus();
     }
     RETURN_IF_ERROR(Annotate(with.status(), workload.name));
@@ -196,6 +198,7 @@ class FusionBenchmark {
   std::vector<Workload> workloads_;
   std::vector<std::unique_ptr<Row>> rows_;
   std::map<std::string, std::vector<std::string>> idle_;  // passes that change nothing, by workload and type
+  std::map<std::string, std::string> left_out_;           // workloads by the reason
   bool failed_ = false;
 };
 

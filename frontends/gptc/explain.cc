@@ -33,8 +33,14 @@ double BytesMoved(const plan::PlanT& plan) {
   return bytes;
 }
 
-std::string SignedBytes(int64_t bytes) {
-  return bytes == 0 ? "unchanged" : Cat(bytes < 0 ? "-" : "+", HumanBytes(std::abs(bytes)));
+std::string SignedBytes(int64_t bytes) { return Cat(bytes < 0 ? "-" : "+", HumanBytes(std::abs(bytes))); }
+
+std::string GainText(const Gain& gain) {
+  const int64_t moved = std::llround(gain.bytes_moved);
+  if (moved == 0 && gain.arena == 0) return "no bytes more or less";
+  std::string text = moved == 0 ? "" : Cat(SignedBytes(moved), " moved a step");
+  if (gain.arena != 0) text += Cat(text.empty() ? "" : ", ", "arena ", SignedBytes(gain.arena));
+  return text;
 }
 
 // What the user's word stands for in the model: places in its source.
@@ -202,10 +208,7 @@ class ExplainCommand : public Subcommand {
     std::string where = Join(std::span(locations).first(std::min(locations.size(), kLocations)), ", ");
     if (locations.size() > kLocations) where += Cat(" and ", locations.size() - kLocations, " more");
     std::string line = absl::StrFormat("%-22s %4d of %-4d %-28s", pass, done, all, where);
-    if (auto gain = gains_.find(pass); gain != gains_.end()) {
-      line += Cat("  ", SignedBytes(std::llround(gain->second.bytes_moved)), " moved a step, arena ",
-                  SignedBytes(gain->second.arena));
-    }
+    if (auto gain = gains_.find(pass); gain != gains_.end()) line += Cat("  ", GainText(gain->second));
     std::string text = line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     for (const RemarkGroup& group : groups_) {
       // What was done is told in full only where the question is about something.

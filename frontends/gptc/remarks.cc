@@ -10,6 +10,13 @@ namespace {
 bool Digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
 bool NamePart(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
+// Whether the text begins with a file and a line: "gpt2.cc:58".
+bool IsFileLine(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && (NamePart(text[end]) || text[end] == '.')) ++end;
+  return end + 1 < text.size() && text[end] == ':' && Digit(text[end + 1]);
+}
+
 // "score: softmax simplified" -> "score"; "" where the remark is about no graph.
 std::string GraphOf(const plan::PlanT& plan, const std::string& text) {
   const size_t colon = text.find(": ");
@@ -26,7 +33,7 @@ std::string GraphOf(const plan::PlanT& plan, const std::string& text) {
 std::string WithoutNumbers(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool begins = i == 0 || !(NamePart(text[i - 1]) || text[i - 1] == '.');
+    const bool begins = i == 0 || !(NamePart(text[i - 1]) || text[i - 1] == '/');
     const bool value = text[i] == '%';
     if (!begins || !(value || std::isalpha(static_cast<unsigned char>(text[i])))) {
       out += text[i];
@@ -37,7 +44,8 @@ std::string WithoutNumbers(std::string_view text) {
     size_t digits = end;
     while (digits > i + 1 && Digit(text[digits - 1])) --digits;
     // Of words without % only those that a dot follows are layers: "h3.projection", and not "bf16".
-    const bool layer = end + 1 < text.size() && text[end] == '.' && NamePart(text[end + 1]);
+    const bool layer =
+        end + 1 < text.size() && text[end] == '.' && NamePart(text[end + 1]) && !IsFileLine(text.substr(i));
     const bool starred = digits < end && (value || layer);
     out += text.substr(i, (starred ? digits : end) - i);
     if (starred) out += '*';

@@ -117,10 +117,10 @@ Json RowJson(const Row& row, double wall) {
 std::string CeilingsText(const Roofline& roofline) {
   std::string text = absl::StrFormat("ceilings, measured: products %.0f GFLOP/s in f32", roofline.f32_gflops);
   if (roofline.bf16_gflops > 0) text += absl::StrFormat(", %.0f in bf16", roofline.bf16_gflops);
-  text += "; reading ";
+  text += "; reading, and reading and writing, ";
   for (size_t i = 0; i < roofline.levels.size(); ++i) {
     const Roofline::Level& level = roofline.levels[i];
-    text += absl::StrFormat("%s%.1f GB/s %s", i == 0 ? "" : ", ", level.gb_per_s,
+    text += absl::StrFormat("%s%.0f and %.0f GB/s %s", i == 0 ? "" : ", ", level.read_gb_per_s, level.update_gb_per_s,
                             i + 1 < roofline.levels.size() ? Cat("up to ", HumanBytes(level.bytes)) : "beyond");
   }
   return text + "\n";
@@ -170,7 +170,8 @@ Json ProfileJson(const Profile& profile, bool by_step) {
   ceilings["f32_gflops"] = profile.roofline.f32_gflops;
   ceilings["bf16_gflops"] = profile.roofline.bf16_gflops > 0 ? Json(profile.roofline.bf16_gflops) : Json(nullptr);
   for (const Roofline::Level& level : profile.roofline.levels)
-    ceilings["read"].push_back({{"bytes", level.bytes}, {"gb_per_s", level.gb_per_s}});
+    ceilings["memory"].push_back(
+        {{"bytes", level.bytes}, {"read_gb_per_s", level.read_gb_per_s}, {"update_gb_per_s", level.update_gb_per_s}});
   out["entries"] = Json::array();
   const std::vector<Row> totals = Totals(profile);
   for (size_t i = 0; i < profile.entries.size(); ++i) {

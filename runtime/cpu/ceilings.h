@@ -27,6 +27,9 @@ StatusOr<double> MeasureGemmGflops(DType dtype, const GemmCeilingShape& shape, d
 // small array is read again and again, from the caches that hold it.
 inline constexpr int64_t kBeyondCaches = int64_t{1} << 28;
 StatusOr<double> MeasureReadGBps(double seconds, int64_t bytes = kBeyondCaches);
+// The same for a pass that reads four equal parts of the array and writes three of them, as an optimizer does: what is
+// read and what is written together. More than reading alone, where the two overlap.
+StatusOr<double> MeasureUpdateGBps(double seconds, int64_t bytes = kBeyondCaches);
 
 }  // namespace gptc
 

@@ -7,7 +7,7 @@
 namespace gptc {
 namespace {
 
-constexpr double kGemmSeconds = 0.5, kReadSeconds = 0.1;
+constexpr double kGemmSeconds = 0.5, kReadSeconds = 0.08;
 // Larger products are no faster, and take longer.
 constexpr int64_t kMostTokens = 2048, kMostWidth = 4096;
 // What the nearest caches hold, what the last one holds, memory.
@@ -19,7 +19,12 @@ double Roofline::Seconds(const plan::EntryT& entry, const plan::StepT& step) con
   const double gflops = bf16_gflops > 0 && ComputesIn(entry, step) == "bf16" ? bf16_gflops : f32_gflops;
   const auto level = std::find_if(levels.begin(), levels.end() - 1,
                                   [&](const Level& each) { return step.bytes <= static_cast<double>(each.bytes); });
-  return std::max(step.flops / gflops, step.bytes / level->gb_per_s) / 1e9;
+  double written = 0;
+  for (uint32_t result : step.results) written += static_cast<double>(ByteCount(TypeOf(*entry.buffers[result])));
+  const double read = std::max(0.0, step.bytes - written);
+  return std::max({step.flops / gflops, read / level->read_gb_per_s,
+                   step.bytes / std::max(level->read_gb_per_s, level->update_gb_per_s)}) /
+         1e9;
 }
 
 StatusOr<Roofline> MeasureRoofline(const plan::PlanT& plan) {
@@ -43,8 +48,9 @@ StatusOr<Roofline> MeasureRoofline(const plan::PlanT& plan) {
     roofline.bf16_gflops = rate.value_or(0);
   }
   for (int64_t bytes : kLevels) {
-    ASSIGN_OR_RETURN(double rate, MeasureReadGBps(kReadSeconds, bytes));
-    roofline.levels.push_back({bytes, rate});
+    ASSIGN_OR_RETURN(const double read, MeasureReadGBps(kReadSeconds, bytes));
+    ASSIGN_OR_RETURN(const double update, MeasureUpdateGBps(kReadSeconds, bytes));
+    roofline.levels.push_back({bytes, read, update});
   }
   return roofline;
 }

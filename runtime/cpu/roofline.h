@@ -11,16 +11,17 @@
 namespace gptc {
 
 struct Roofline {
-  // Reading bandwidth of data sets up to this size.
+  // Bandwidth of data sets up to this size: of reading alone, and of reading and writing together.
   struct Level {
     int64_t bytes;
-    double gb_per_s;
+    double read_gb_per_s, update_gb_per_s;
   };
 
   double f32_gflops = 0, bf16_gflops = 0;  // bf16: 0 where the plan computes nothing in it, or this machine cannot
   std::vector<Level> levels;               // the last one is for everything larger
 
-  // No kernel can be faster: max(operations / products' ceiling of its type, bytes / bandwidth of that many bytes).
+  // No kernel can be faster: max(operations / products' ceiling of its type, bytes / bandwidth of that many bytes),
+  // where bytes that are read and all bytes have a bandwidth each.
   double Seconds(const plan::EntryT& entry, const plan::StepT& step) const;
 };
 

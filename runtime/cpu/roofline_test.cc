@@ -10,15 +10,18 @@ TEST(Roofline, TheSlowerOfOperationsAndBytesDecides) {
   plan::PlanT plan = SamplePlan();
   const plan::EntryT& entry = *plan.entries[0];
   plan::StepT& step = *entry.steps[0];
-  const Roofline roofline = {.f32_gflops = 100, .bf16_gflops = 200, .levels = {{1000, 50}, {1 << 20, 10}}};
+  const Roofline roofline = {.f32_gflops = 100, .bf16_gflops = 200, .levels = {{1000, 50, 80}, {1 << 20, 10, 16}}};
   step.flops = 1e6;
   step.bytes = 1000;
   EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 1e-5);  // 1 MFLOP at 100 GFLOP/s
   step.flops = 1;
-  EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 2e-8);  // 1000 bytes at 50 GB/s
-  step.bytes = 1e6;
+  step.bytes = 24 + 900;                                    // it writes 24 bytes
+  EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 1.8e-8);  // 900 bytes at 50 GB/s
+  step.bytes = 32;
+  EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 4e-10);  // 32 bytes at 80 GB/s, of which 8 are read
+  step.bytes = 24 + 1e6;
   EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 1e-4);  // 1 MB at 10 GB/s
-  step.bytes = 1e9;
+  step.bytes = 24 + 1e9;
   EXPECT_DOUBLE_EQ(roofline.Seconds(entry, step), 0.1);  // past the last level: still its rate
   step.flops = 1e10;
   entry.buffers[0]->dtype = static_cast<uint8_t>(DType::kBF16);
