@@ -40,6 +40,8 @@ int Main(int argc, char** argv) {
   app.add_option("--confidence", options.confidence, "Of each row's interval")
       ->check(CLI::Range(0.5, 0.9999))
       ->capture_default_str();
+  app.add_flag("--ratios", options.ratios,
+               "Compare what passes gain (on over off), which a machine's pace does not change");
   app.add_flag("--json", as_json, "As JSON");
   app.footer(
       "Exit code: 0; 1 where a row became slower, or its counts larger, beyond the threshold; 2 usage; 3 bad files\n"

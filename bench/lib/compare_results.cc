@@ -45,6 +45,22 @@ const ResultRow* FindRow(const std::vector<ResultRow>& rows, const std::string& 
   return at == rows.end() ? nullptr : &*at;
 }
 
+// Each row "x/on" with the ratios of its times to those of "x/off", which were taken by turns.
+std::vector<ResultRow> RatioRows(const std::vector<ResultRow>& rows) {
+  constexpr std::string_view kOn = "/on";
+  std::vector<ResultRow> ratios;
+  for (const ResultRow& on : rows) {
+    if (!on.name.ends_with(kOn)) continue;
+    const std::string name = on.name.substr(0, on.name.size() - kOn.size());
+    const ResultRow* off = FindRow(rows, name + "/off");
+    if (off == nullptr || off->ms.size() != on.ms.size()) continue;
+    ResultRow ratio{name, on.ms, on.facts};
+    for (size_t i = 0; i < ratio.ms.size(); ++i) ratio.ms[i] /= off->ms[i];
+    ratios.push_back(std::move(ratio));
+  }
+  return ratios;
+}
+
 std::string Verdict(const RatioInterval& ratio, double threshold) {
   if (!ratio.known) return "too few samples";
   if (ratio.low > 1 && ratio.estimate > 1 + threshold) return "slower";
@@ -61,15 +77,20 @@ constexpr const char* kCounted[] = {"kernels", "bytes_moved", "arena_bytes", "st
 }  // namespace
 
 StatusOr<Comparison> CompareResults(const Json& before, const Json& after, const CompareOptions& options) {
-  ASSIGN_OR_RETURN(const std::vector<ResultRow> old_rows, RowsOf(before, "first"));
-  ASSIGN_OR_RETURN(const std::vector<ResultRow> new_rows, RowsOf(after, "second"));
+  ASSIGN_OR_RETURN(std::vector<ResultRow> old_rows, RowsOf(before, "first"));
+  ASSIGN_OR_RETURN(std::vector<ResultRow> new_rows, RowsOf(after, "second"));
+  if (options.ratios) {
+    old_rows = RatioRows(old_rows);
+    new_rows = RatioRows(new_rows);
+  }
   Comparison out;
   out.json = {{"rows", Json::array()}, {"only_in_first", Json::array()}, {"only_in_second", Json::array()}};
   size_t width = 4;
   for (const ResultRow& row : new_rows) width = std::max(width, row.name.size());
   const int column = static_cast<int>(width);
-  out.text = absl::StrFormat("%-*s %11s %11s %9s  %-20s %s\n", column, "row", "before ms", "after ms", "change",
-                             absl::StrFormat("%g %% interval", 100 * options.confidence), "verdict");
+  out.text = absl::StrFormat("%-*s %11s %11s %9s  %-20s %s\n", column, "row",
+                             options.ratios ? "on/off was" : "before ms", options.ratios ? "on/off is" : "after ms",
+                             "change", absl::StrFormat("%g %% interval", 100 * options.confidence), "verdict");
   std::vector<double> all;
   for (const ResultRow& now : new_rows) {
     const ResultRow* was = FindRow(old_rows, now.name);
@@ -102,8 +123,8 @@ StatusOr<Comparison> CompareResults(const Json& before, const Json& after, const
           ratio.known ? Cat(Percent(ratio.low), " to ", Percent(ratio.high)) : std::string("-");
       out.text += absl::StrFormat("%-*s %11.4f %11.4f %9s  %-20s %s%s\n", column, now.name, from, to,
                                   Percent(ratio.estimate), interval, verdict, notes);
-      row["before_ms"] = from;
-      row["after_ms"] = to;
+      row[options.ratios ? "before_ratio" : "before_ms"] = from;
+      row[options.ratios ? "after_ratio" : "after_ms"] = to;
       row["ratio"] = ratio.estimate;
       if (ratio.known) row["interval"] = {ratio.low, ratio.high};
       row["verdict"] = verdict;
@@ -124,7 +145,8 @@ StatusOr<Comparison> CompareResults(const Json& before, const Json& after, const
   const Json nothing;
   const Json& machine_a = before.contains("machine") ? before["machine"] : nothing;
   const Json& machine_b = after.contains("machine") ? after["machine"] : nothing;
-  if (machine_a != machine_b) out.text += "the files come from different machines: times cannot be held together\n";
+  if (machine_a != machine_b && !options.ratios)
+    out.text += "the files come from different machines: times cannot be held together\n";
   out.json["regressions"] = out.regressions;
   return out;
 }

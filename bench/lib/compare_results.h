@@ -12,6 +12,7 @@ namespace gptc {
 struct CompareOptions {
   double threshold = 0.03;   // a smaller change is none
   double confidence = 0.99;  // of each row's interval
+  bool ratios = false;       // compare "x/on" over "x/off", sample by sample: what the machine's pace does not change
 };
 
 struct Comparison {

@@ -76,6 +76,20 @@ TEST(CompareResults, CountsAreExact) {
   EXPECT_THAT(comparison->text, HasSubstr("kernels 20 -> 19"));
 }
 
+// Everything takes three times as long, but for one pass, which gains less than it did.
+TEST(CompareResults, RatiosDoNotSeeTheMachinesPace) {
+  const Json before =
+      File({{"a/off", Samples(20, 1)}, {"a/on", Samples(10, 2)}, {"b/off", Samples(20, 3)}, {"b/on", Samples(10, 4)}});
+  const Json after =
+      File({{"a/off", Samples(60, 5)}, {"a/on", Samples(30, 6)}, {"b/off", Samples(60, 7)}, {"b/on", Samples(36, 8)}});
+  EXPECT_EQ(CompareResults(before, after, {})->regressions, 4);
+  const StatusOr<Comparison> ratios = CompareResults(before, after, {.threshold = 0.05, .ratios = true});
+  ASSERT_TRUE(ratios.ok());
+  EXPECT_EQ(VerdictOf(*ratios, "a"), "same");
+  EXPECT_EQ(VerdictOf(*ratios, "b"), "slower");
+  EXPECT_EQ(ratios->regressions, 1);
+}
+
 TEST(CompareResults, MachinesAreNamedAndBadFilesRefused) {
   Json here = File({{"row", Samples(10, 1)}}), there = here;
   there["machine"] = "there";
