@@ -64,7 +64,7 @@ Json SideJson(const Row& row, const char* which, const Side& side) {
 }
 
 std::string Heading() {
-  return absl::StrFormat("%-14s %-5s %-22s %13s %19s %23s %19s  %s\n", "workload", "type", "pass", "kernels",
+  return absl::StrFormat("%-18s %-5s %-22s %13s %19s %23s %19s  %s\n", "workload", "type", "pass", "kernels",
                          "MB moved", "arena", "step ms", "time, with / without");
 }
 
@@ -73,7 +73,7 @@ std::string Line(const Row& row) {
   const PlanCosts &off = row.off.costs, &on = row.on.costs;
   std::string time = absl::StrFormat("%.3f", ratio.estimate);
   if (ratio.known) time += absl::StrFormat(" (%.3f to %.3f)", ratio.low, ratio.high);
-  return absl::StrFormat("%-14s %-5s %-22s %5d -> %4d %8.1f -> %7.1f %10s -> %9s %8.3f -> %7.3f  %s\n", row.workload,
+  return absl::StrFormat("%-18s %-5s %-22s %5d -> %4d %8.1f -> %7.1f %10s -> %9s %8.3f -> %7.3f  %s\n", row.workload,
                          row.precision, row.pass, off.kernels, on.kernels, off.bytes_moved / 1e6, on.bytes_moved / 1e6,
                          HumanBytes(off.arena_bytes), HumanBytes(on.arena_bytes), Median(row.off.ms), Median(row.on.ms),
                          time);

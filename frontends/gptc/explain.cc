@@ -2,10 +2,11 @@
 #include "frontends/gptc/explain.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <map>
-#include <optional>
 #include <set>
+#include <span>
 
 #include "absl/strings/str_format.h"
 #include "frontends/common/terminal.h"
