@@ -72,10 +72,13 @@ OperationCount CountOperations(const Graph& graph, const OpNode& node) {
   count.flops = Flops(graph, node);
   for (Value result : node.results) count.bytes += static_cast<double>(ByteCount(graph.type(result)));
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    bool rows_alone = node.op == Op::kEmbedding && i == 0;  // a look-up reads the rows it gives
-    bool in_place = node.op == Op::kCacheUpdate && i == 0;
-    if (in_place) {
+    // A look-up or a slice reads the rows that it gives.
+    const bool rows_alone = (node.op == Op::kEmbedding || node.op == Op::kSlice) && i == 0;
+    const bool updated = (node.op == Op::kCacheUpdate && i == 0) || (node.op == Op::kEmbeddingBackward && i == 2);
+    if (updated) {  // written over: of the whole only the rows that change are touched, once to read and once to write
       count.bytes -= static_cast<double>(ByteCount(graph.type(node.results[0])));
+      if (node.op == Op::kEmbeddingBackward)
+        count.bytes += 2 * static_cast<double>(ByteCount(graph.type(node.inputs[1])));
       continue;
     }
     Value counted = rows_alone ? node.results[0] : node.inputs[i];

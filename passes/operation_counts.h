@@ -8,7 +8,7 @@ namespace gptc {
 
 struct OperationCount {
   double flops = 0;  // a multiply-add counts as two
-  double bytes = 0;  // each operand read once, each result written once
+  double bytes = 0;  // each operand read once, each result written once; of tables only the rows that are touched
 };
 
 // Of one run of `node`, an op of a bound graph. Products count exactly; elementwise ops and reductions count one

@@ -132,6 +132,8 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
       .compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
   if (options.loss_chunk > 0) emit.options.emplace_back("loss_chunk", Cat(options.loss_chunk));
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
+  if (options.residual != DType::kF32) emit.options.emplace_back("residual", NameOf(options.residual));
+  if (options.memory_budget > 0) emit.options.emplace_back("memory_budget", Cat(options.memory_budget));
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
   return result;
 }

@@ -1,12 +1,10 @@
 #include "runtime/exec/executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <set>
 
 #include "ir/base/check.h"
-#include "ir/base/op_table.h"
 
 namespace gptc {
 namespace {
@@ -17,8 +15,6 @@ const plan::PortT* FindPort(const std::vector<std::unique_ptr<plan::PortT>>& por
   }
   return nullptr;
 }
-
-bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
 
 bool Wanted(const ExecutorOptions& options, const std::string& entry) {
   return options.entries.empty() ||
@@ -57,15 +53,15 @@ void BoundEntry::Run() {
   Finish();
 }
 
-void BoundEntry::RunTimed(std::vector<double>& seconds) {
+void BoundEntry::RunTimed(std::vector<StepTime>& times) {
   using Clock = std::chrono::steady_clock;
   Poison();
-  seconds.resize(kernels_.size());
+  times.resize(kernels_.size());
   for (size_t i = 0; i < kernels_.size(); ++i) {
+    times[i] = {Clock::now(), 0};
     if (!kernels_[i]) continue;
-    auto start = Clock::now();
     kernels_[i]();
-    seconds[i] += std::chrono::duration<double>(Clock::now() - start).count();
+    times[i].seconds = std::chrono::duration<double>(Clock::now() - times[i].begin).count();
   }
   Finish();
 }

@@ -2,6 +2,7 @@
 #ifndef GPTC_RUNTIME_EXEC_EXECUTOR_H_
 #define GPTC_RUNTIME_EXEC_EXECUTOR_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,6 +23,12 @@ struct ExecutorOptions {
   bool isolate = false;
 };
 
+// When a step began and how long it took.
+struct StepTime {
+  std::chrono::steady_clock::time_point begin;
+  double seconds = 0;
+};
+
 // One entry point, bound. Inputs are written by the caller before every run (a run may write over them); outputs stay
 // until the next run of any entry point of the executor.
 class BoundEntry {
@@ -33,8 +40,8 @@ class BoundEntry {
   bool has_input(std::string_view name) const;
 
   void Run();
-  // The same, adding each step's seconds to `seconds` (one element a step).
-  void RunTimed(std::vector<double>& seconds);
+  // The same, with the times of this run: one element a step, views among them.
+  void RunTimed(std::vector<StepTime>& times);
   const plan::EntryT& plan() const { return *plan_; }
 
  private:

@@ -146,7 +146,7 @@ DType ComputesIn(const plan::EntryT& entry, const plan::StepT& step) {
   const auto dtype = [&](uint32_t buffer) { return static_cast<DType>(entry.buffers[buffer]->dtype); };
   const DType read = dtype(step.inputs.empty() ? step.results[0] : step.inputs[0]), given = dtype(step.results[0]);
   const std::string& family = InfoOf(*OpNamed(step.kernel)).family;
-  if (family == "matmul" || family == "attention" || !IsFloat(given)) return read;
+  if (family == "matmul" || family == "linear" || family == "attention" || !IsFloat(given)) return read;
   return IsFloat(read) && SizeOf(read) > SizeOf(given) ? read : given;
 }
 
@@ -192,6 +192,8 @@ double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherw
   if (item->kind == plan::AttributeKind::I64) return static_cast<double>(item->i);
   return otherwise;
 }
+
+bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
 
 int64_t ParameterCount(const plan::PlanT& plan) {
   int64_t count = 0;

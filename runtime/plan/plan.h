@@ -51,6 +51,9 @@ const plan::AttributeT* FindConfig(const plan::PlanT& plan, std::string_view key
 int64_t ConfigInt(const plan::PlanT& plan, std::string_view key, int64_t otherwise);
 double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherwise);
 
+// A step that costs nothing: its result lies where its operand does.
+bool IsView(const plan::StepT& step);
+
 // Elements of all parameters, as they are outside the plan (padding not counted).
 int64_t ParameterCount(const plan::PlanT& plan);
 
