@@ -1,5 +1,7 @@
 #include "runtime/cpu/matmul.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -112,7 +114,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch) {
     ASSIGN_OR_RETURN(s.product, OnednnProduct::Create(spec));
     s.at_product = layout.Add(s.product->scratch_bytes());
   }
-  scratch.Request(layout.bytes());
+  scratch.Request(layout.bytes(), omp_get_max_threads());
 
   return BoundKernel([state] {
     State& r = *state;
@@ -164,7 +166,7 @@ StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch) {
   // Rows of b that the product reads side by side are packed once for many rows of a.
   spec.pack_b = p.batch_y.empty() && p.m >= 48;
   ASSIGN_OR_RETURN(std::unique_ptr<OnednnProduct> product, OnednnProduct::Create(spec));
-  scratch.Request(product->scratch_bytes());
+  scratch.Request(product->scratch_bytes(), omp_get_max_threads());
   return BoundKernel(
       [p, accumulate = spec.accumulate, pool = &scratch, product = std::shared_ptr<OnednnProduct>(std::move(product))] {
         if (accumulate && p.added.data != p.y.data) std::memcpy(p.y.data, p.added.data, p.y.bytes());
