@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autodiff/training.h"
+#include "frontends/common/thread_count.h"
 #include "ir/base/target.h"
 #include "ir/verifier.h"
 #include "passes/canonicalize.h"
@@ -12,8 +13,10 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/plan_memory.h"
+#include "passes/recompute.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -40,6 +43,10 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
+    // After the fusions, whose ops it weighs, and while the micro-step is one graph. It must not be followed by
+    // anything
+    // that would make its clones one with the originals again; cse leaves them apart.
+    {"recompute", &Recompute, true, "under --memory-budget: compute activations again in the backward, cheapest first"},
     // After everything that treats the micro-step as one graph.
     {"specialize_micro_steps", &SpecializeMicroSteps, false,
      "micro_step.{first,middle,last,only}: the first overwrites gradients, the others add"},
@@ -88,6 +95,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   PassOptions pass_options{.target = target};
   pass_options.residual = options.residual;
   pass_options.memory_budget = options.memory_budget;
+  pass_options.threads = ThreadCountHere();
   PassContext context(pass_options);
   InstrumentOptions instrument = options.instrument;
   instrument.disabled = options.disabled;
@@ -95,7 +103,9 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   ASSIGN_OR_RETURN(result.passes, RunPasses(module, Pipeline(), instrument, context));
   EmitOptions emit{.compiler = GPTC_VERSION, .target = target, .precision = options.precision, .options = {}};
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
+  if (options.memory_budget > 0) emit.options.emplace_back("memory-budget", Cat(options.memory_budget));
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
+  result.peak_bytes = PeakBytes(result.plan, pass_options.threads);
   return result;
 }
 
