@@ -54,6 +54,9 @@ struct OpNode {
   std::vector<Value> results;
   Attributes attributes;  // complete: defaults are filled in
   Location location;
+  // A clone that computes again what an earlier op computed, to save memory: printed, and no two ops are made one again
+  // over it.
+  bool recomputed = false;
 };
 
 struct Output {

@@ -87,4 +87,6 @@ OperationCount CountOperations(const Graph& graph, const OpNode& node) {
   return count;
 }
 
+double NominalSeconds(const OperationCount& count) { return std::max(count.flops / 200e9, count.bytes / 20e9); }
+
 }  // namespace gptc

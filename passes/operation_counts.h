@@ -15,6 +15,10 @@ struct OperationCount {
 // operation for each element they go over, transcendental or not. Causal softmax counts the live half.
 OperationCount CountOperations(const Graph& graph, const OpNode& node);
 
+// Seconds at nominal rates, 200 GFLOP/s and 20 GB/s, whichever takes longer: to compare ops with one another. gptrun
+// predicts times from its machine's ceilings.
+double NominalSeconds(const OperationCount& count);
+
 }  // namespace gptc
 
 #endif  // GPTC_PASSES_OPERATION_COUNTS_H_

@@ -14,6 +14,7 @@
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
+#include "passes/recompute.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
 #include "passes/testing/text_cases.h"
@@ -31,6 +32,7 @@ constexpr Pass kPasses[] = {
     {"mixed_precision", &MixedPrecision, true, ""},
     {"fuse_linear", &FuseLinear, true, ""},
     {"pack_weights", &PackWeights, true, ""},
+    {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
     {"schedule", &Schedule, true, ""},

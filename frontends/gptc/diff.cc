@@ -9,9 +9,11 @@
 
 #include "absl/strings/str_format.h"
 #include "frontends/common/terminal.h"
+#include "frontends/common/thread_count.h"
 #include "frontends/gptc/plan_facts.h"
 #include "frontends/gptc/remarks.h"
 #include "nlohmann/json.hpp"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -188,7 +190,7 @@ class DiffCommand : public Subcommand {
     json_out_["memory"] = Json::array();
     const std::pair<const char*, Both<int64_t>> rows[] = {{"states", {a.state_bytes, b.state_bytes}},
                                                           {"arena", {a.arena_bytes, b.arena_bytes}},
-                                                          {"peak", {PeakBytes(a), PeakBytes(b)}}};
+                                                          {"peak", {PeakBytes(a, ThreadCountHere()), PeakBytes(b, ThreadCountHere())}}};
     bool headed = false;
     for (const auto& [name, bytes] : rows) {
       json_out_["memory"].push_back({{"name", name}, {"a", bytes[0]}, {"b", bytes[1]}});

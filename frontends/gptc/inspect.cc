@@ -5,9 +5,13 @@
 
 #include "absl/strings/str_format.h"
 #include "frontends/common/terminal.h"
+#include "frontends/common/thread_count.h"
+#include "frontends/gptc/input.h"
 #include "frontends/gptc/memory_picture.h"
 #include "frontends/gptc/plan_facts.h"
 #include "nlohmann/json.hpp"
+#include "runtime/formats/files.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -72,10 +76,12 @@ class InspectCommand : public Subcommand {
                  {"precision", plan.precision},
                  {"compiler", plan.compiler},
                  {"parameters", ParameterCount(plan)},
-                 {"peak_bytes", PeakBytes(plan)},
+                 {"peak_bytes", PeakBytes(plan, ThreadCountHere())},
                  {"state_bytes", plan.state_bytes},
                  {"arena_bytes", plan.arena_bytes},
                  {"arena_lower_bound_bytes", plan.arena_lower_bound},
+                 {"workspace_bytes", WorkspaceBytes(plan, ThreadCountHere())},
+                 {"threads", ThreadCountHere()},
                  {"flops_per_step", flops},
                  {"steps", steps}};
     for (const auto& [kind, bytes] : StateBytesByKind(plan)) json["states"][kind] = bytes;
@@ -96,12 +102,13 @@ class InspectCommand : public Subcommand {
     std::string text = absl::StrFormat("%s · %s parameters · %s · %s\n", plan.model, Grouped(ParameterCount(plan)),
                                        plan.target, plan.precision);
     text += Cat("  ", Join(plan.dimensions, ", ", [](const auto& d) { return Cat(d->name, " = ", d->value); }), "\n");
-    text += Cat("  memory  ", HumanBytes(PeakBytes(plan)), " at the peak of training: states ",
+    text += Cat("  memory  ", HumanBytes(PeakBytes(plan, ThreadCountHere())), " at the peak of training: states ",
                 HumanBytes(plan.state_bytes), " (",
                 Join(StateBytesByKind(plan), ", ",
                      [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }),
                 "), arena ", HumanBytes(plan.arena_bytes), " (no order of these steps can do with less than ",
-                HumanBytes(plan.arena_lower_bound), ")\n");
+                HumanBytes(plan.arena_lower_bound), "), workspace ",
+                HumanBytes(WorkspaceBytes(plan, ThreadCountHere())), " on ", ThreadCountHere(), " threads\n");
     double flops = 0;
     int64_t count = 0;
     for (const KernelFact& fact : KernelsOfStep(plan)) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "autodiff/training.h"
+#include "frontends/common/thread_count.h"
 #include "ir/base/target.h"
 #include "ir/verifier.h"
 #include "passes/canonicalize.h"
@@ -18,8 +19,10 @@
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
+#include "passes/recompute.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -58,6 +61,9 @@ constexpr Pass kPipeline[] = {
     {"fuse_linear", &FuseLinear, true, "residuals, GELU and its backward are computed where the product is"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
     {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
+    // After the fusions, whose ops it weighs, and after what adds states; while the micro-step is one graph. Nothing
+    // behind it may make its clones one with the originals again; cse leaves them apart.
+    {"recompute", &Recompute, true, "under --memory-budget: compute activations again in the backward, cheapest first"},
     // After everything that treats the micro-step as one graph.
     {"specialize_micro_steps", &SpecializeMicroSteps, false,
      "micro_step.{first,middle,last,only}: the first overwrites gradients, the others add"},
@@ -123,6 +129,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   pass_options.residual = options.residual;
   pass_options.memory_budget = options.memory_budget;
   pass_options.loss_chunk = options.loss_chunk;
+  pass_options.threads = ThreadCountHere();
   PassContext context(pass_options);
   InstrumentOptions instrument = options.instrument;
   instrument.disabled = options.disabled;
@@ -135,6 +142,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   if (options.residual != DType::kF32) emit.options.emplace_back("residual", NameOf(options.residual));
   if (options.memory_budget > 0) emit.options.emplace_back("memory_budget", Cat(options.memory_budget));
   ASSIGN_OR_RETURN(result.plan, EmitPlan(module, context, emit));
+  result.peak_bytes = PeakBytes(result.plan, pass_options.threads);
   return result;
 }
 

@@ -17,8 +17,12 @@ StatusOr<CompileOptions> OptionsOf(const plan::PlanT& plan) {
       options.disabled.push_back(value);
     } else if (std::optional<DType> dtype = DTypeNamed(value); option->key == "residual" && dtype) {
       options.residual = *dtype;
-    } else if (option->key != "memory_budget" ||
-               std::from_chars(value.data(), value.data() + value.size(), options.memory_budget).ec != std::errc()) {
+    } else if (option->key == "memory_budget" || option->key == "loss_chunk") {
+      int64_t& number = option->key == "loss_chunk" ? options.loss_chunk : options.memory_budget;
+      if (std::from_chars(value.data(), value.data() + value.size(), number).ec != std::errc()) {
+        return InvalidArgument("the plan's option ", option->key, " is '", value, "', not a number");
+      }
+    } else {
       return FailedPrecondition("the plan was compiled with an option that this compiler does not know: ", option->key,
                                 " = ", value);
     }

@@ -16,6 +16,9 @@ namespace gptc {
 
 inline constexpr int64_t kPanelColumns = 64;
 
+// Elements of the largest matrix that a product packs for itself alone: more would cost too much memory for a moment.
+inline constexpr int64_t kMostPackedAtOnce = int64_t{16} << 20;
+
 // Rows of a packed matrix, those that pad it included.
 inline int64_t PackedRows(DType dtype, int64_t k) {
   const int64_t block = dtype == DType::kBF16 ? 32 : 16;

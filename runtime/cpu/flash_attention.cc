@@ -461,7 +461,7 @@ BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t optio
                             ? 1
                             : std::clamp<int64_t>(ChunkCount(4 * threads, count), 1, std::max<int64_t>(1, blocks));
   common.parts = parts;
-  args.scratch.Request(sizeof(float) * static_cast<size_t>(threads * scratch_elements));
+  args.scratch.Request(sizeof(float) * static_cast<size_t>(threads * scratch_elements), threads);
   const int64_t element = SizeOf(qkv.type.dtype);
   const int64_t grain = GrainFor(products * tokens * tokens * head_size / (32 * parts));
   const double* scalars = rate > 0 ? args.input(options++).as<const double>() : nullptr;

@@ -106,7 +106,7 @@ StatusOr<BoundKernel> BindWithEpilogue(const Product& p, ScratchPool& scratch, s
     ScratchLayout layout;
     layout.Add(reserved);
     ASSIGN_OR_RETURN(const std::shared_ptr<PanelProducts> panels, PanelProducts::Create(p, layout));
-    scratch.Request(layout.bytes());
+    scratch.Request(layout.bytes(), omp_get_max_threads());
     return BoundKernel([=, pool = &scratch] {
       ParallelFor(p.m, run_rows, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; row += panels->rows()) {

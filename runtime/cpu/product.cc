@@ -1,5 +1,7 @@
 #include "runtime/cpu/product.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -18,7 +20,10 @@ ProductRoute ChooseProductRoute(const ProductShape& shape) {
   constexpr int64_t kRowsThatPayForPacking = 48, kRowsThatPayForTransposing = 256;
   if (shape.batches > 1) return ProductRoute::kPlain;
   if (shape.m <= kGemvRows && !shape.transpose_a) return ProductRoute::kGemv;
-  if (shape.transpose_b && !shape.transpose_a && shape.m >= kRowsThatPayForTransposing) return ProductRoute::kPacked;
+  const bool small = shape.n == 0 || shape.k <= kMostPackedAtOnce / shape.n;
+  if (shape.transpose_b && !shape.transpose_a && small && shape.m >= kRowsThatPayForTransposing) {
+    return ProductRoute::kPacked;
+  }
   if (!shape.bias || shape.m < kRowsThatPayForPacking) return ProductRoute::kSgemm;
   return shape.k > kL2Elements / std::max<int64_t>(1, shape.n) ? ProductRoute::kPacked : ProductRoute::kPlain;
 }
@@ -116,7 +121,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
     ASSIGN_OR_RETURN(s.product, OnednnProduct::Create(spec));
     s.at_product = layout.Add(s.product->scratch_bytes());
   }
-  scratch.Request(layout.bytes());
+  scratch.Request(layout.bytes(), omp_get_max_threads());
 
   return BoundKernel([state] {
     State& r = *state;
@@ -183,7 +188,7 @@ StatusOr<BoundKernel> BindBf16(const Product& p, ScratchPool& scratch, size_t re
   ScratchLayout layout;
   layout.Add(reserved);
   const size_t at = layout.Add(product->scratch_bytes());
-  scratch.Request(layout.bytes());
+  scratch.Request(layout.bytes(), omp_get_max_threads());
   return BoundKernel([p, at, pool = &scratch, product = std::shared_ptr<OnednnProduct>(std::move(product))] {
     product->Execute({p.a.data, p.b.data, p.bias.data, p.c.data}, p.y.data, static_cast<char*>(pool->data()) + at);
   });

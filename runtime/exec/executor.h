@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,8 @@ class Executor {
   void RunIfPresent(std::string_view name);
 
   TensorView state(int index) const;
+  // Where a run of these entry points reads and writes; pages of other memory are never touched. Parts may meet.
+  std::vector<std::span<std::byte>> MemoryOf(std::span<const std::string> entries) const;
   const plan::PlanT& plan() const { return plan_; }
   // Scratch that the kernels asked for, beyond the plan's states and arena.
   size_t scratch_bytes() const { return scratch_.bytes(); }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "ir/base/available_memory.h"
 #include "runtime/plan/sample_plan_for_test.h"
 
 namespace gptc {

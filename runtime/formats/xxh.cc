@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "ir/base/check.h"
 #include "runtime/formats/files.h"
 
 namespace gptc {
@@ -50,15 +51,14 @@ bool ParseLine(std::string_view line, std::pair<std::string, uint64_t>& entry) {
 uint64_t XxhOf(const void* data, size_t size) { return XXH64(data, size, 0); }
 
 StatusOr<uint64_t> XxhOfFile(const std::string& path) {
-  ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
-  // A checkpoint's files are as large as the training's memory, which they must not add to.
-  constexpr size_t kPiece = size_t{16} << 20;
-  const std::unique_ptr<XXH64_state_t, decltype(&XXH64_freeState)> state(XXH64_createState(), &XXH64_freeState);
+  struct Free {
+    void operator()(XXH64_state_t* state) const { XXH64_freeState(state); }
+  };
+  const std::unique_ptr<XXH64_state_t, Free> state(XXH64_createState());
+  CHECK(state != nullptr, "no memory for a checksum");
   XXH64_reset(state.get(), 0);
-  for (size_t at = 0; at < file.size(); at += kPiece) {
-    XXH64_update(state.get(), file.data() + at, std::min(kPiece, file.size() - at));
-    file.Release(at + kPiece);
-  }
+  // Read and not mapped: pages of a mapped file count as the process's memory.
+  RETURN_IF_ERROR(ForEachPiece(path, [&](const void* data, size_t size) { XXH64_update(state.get(), data, size); }));
   return XXH64_digest(state.get());
 }
 

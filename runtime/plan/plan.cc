@@ -206,6 +206,4 @@ int64_t ParameterCount(const plan::PlanT& plan) {
   return count;
 }
 
-int64_t PeakBytes(const plan::PlanT& plan) { return plan.state_bytes + plan.arena_bytes; }
-
 }  // namespace gptc

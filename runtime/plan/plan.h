@@ -57,10 +57,6 @@ bool IsView(const plan::StepT& step);
 // Elements of all parameters, as they are outside the plan (padding not counted).
 int64_t ParameterCount(const plan::PlanT& plan);
 
-// Everything training allocates: states and arena. The kernels' scratch is known only where it runs and reported by the
-// executor.
-int64_t PeakBytes(const plan::PlanT& plan);
-
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_PLAN_PLAN_H_

@@ -11,6 +11,7 @@
 #include "ir/base/scalars.h"
 #include "runtime/cpu/ceilings.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cpu/populate.h"
 #include "runtime/data/tokenizer/load.h"
 #include "runtime/formats/files.h"
 #include "runtime/train/initialize.h"
@@ -41,6 +42,8 @@ Status Trainer::Run() {
     progress_->Note("dry run: plan, data and memory are in order; nothing was written");
     return OkStatus();
   }
+  Populate(executor_->MemoryOf(std::vector<std::string>{"micro_step.only", "micro_step.first", "micro_step.middle",
+                                                        "micro_step.last", "update", "prepare"}));
   RETURN_IF_ERROR(PrepareRun());
   Status status = Loop();
   progress_->Finish();
@@ -382,8 +385,9 @@ std::string Trainer::Summary() const {
   int64_t scratch = static_cast<int64_t>(executor_->scratch_bytes());
   std::string text =
       Cat(plan_.model, " · ", Grouped(ParameterCount(plan_)), " parameters", shape.empty() ? "" : Cat(" (", shape, ")"),
-          " · plan ", HumanBytes(PeakBytes(plan_) + scratch), " peak (state ", HumanBytes(plan_.state_bytes),
-          ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch), ") · ", plan_.target);
+          " · plan ", HumanBytes(plan_.state_bytes + plan_.arena_bytes + scratch), " peak (state ",
+          HumanBytes(plan_.state_bytes), ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch),
+          ") · ", plan_.target);
   text +=
       Cat("\n", Grouped(train_shards_->tokens()), " tokens to train on",
           val_shards_ ? Cat(", ", Grouped(val_shards_->tokens()), " to validate") : std::string(), " · ",

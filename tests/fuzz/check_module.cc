@@ -8,6 +8,7 @@
 #include "autodiff/training.h"
 #include "frontends/gptc/pipeline.h"
 #include "ir/base/dtype.h"
+#include "ir/base/philox.h"
 #include "ir/printer.h"
 #include "passes/testing/random_values.h"
 #include "runtime/cpu/kernels.h"
@@ -284,6 +285,18 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   }
   if (bits != isolated_bits)
     return InvalidArgument("the run differs in some bits from the one with every value in memory of its own");
+  const int64_t share = static_cast<int64_t>(Mix64(options.seed) % 8 + 1);
+  for (int64_t budget : {int64_t{1}, compiled.peak_bytes - compiled.plan.arena_bytes / 10 * share}) {
+    if (!options.budgets || budget <= 0) continue;
+    ASSIGN_OR_RETURN(
+        Compilation less,
+        Compile(module, {.dimensions = options.dimensions, .memory_budget = budget, .disabled = options.disabled}));
+    if (less.plan.arena_bytes > compiled.plan.arena_bytes)
+      return InvalidArgument("under a memory budget of ", budget, " bytes the arena is larger");
+    std::string budget_bits;
+    RETURN_IF_ERROR(RunPlan(less.plan, original, calls, options.seed, false, budget_bits).status());
+    if (budget_bits != bits) return InvalidArgument("a memory budget of ", budget, " bytes changes some bits");
+  }
   return OkStatus();
 }
 
