@@ -32,8 +32,6 @@ StatusOr<std::string> ResolveTarget(std::string_view target) {
                     near.empty() ? "" : Cat("; did you mean ", near, "?"), " (native, ", Join(targets, ", "), ")");
 }
 
-bool HasBf16Products(std::string_view target) { return target == CpuTargets().back(); }
-
 Status CheckTarget(std::string_view target) {
   auto targets = CpuTargets();
   auto at = std::find(targets.begin(), targets.end(), target);

@@ -19,8 +19,6 @@ bool HasBf16Products(std::string_view target);
 std::string NativeTarget();
 // "native" becomes NativeTarget(). UsageError with a suggestion for what is no target.
 StatusOr<std::string> ResolveTarget(std::string_view target);
-// Whether it promises instructions for products of bf16. Where there are none, kernels compute them in f32.
-bool HasBf16Products(std::string_view target);
 // FailedPrecondition, with what to do, where this machine cannot run a plan for `target`.
 Status CheckTarget(std::string_view target);
 
