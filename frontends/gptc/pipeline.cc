@@ -43,9 +43,7 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
-    // After the fusions, whose ops it weighs, and while the micro-step is one graph. It must not be followed by
-    // anything
-    // that would make its clones one with the originals again; cse leaves them apart.
+    // After the fusions, whose ops it weighs, and while the micro-step is one graph.
     {"recompute", &Recompute, true, "under --memory-budget: compute activations again in the backward, cheapest first"},
     // After everything that treats the micro-step as one graph.
     {"specialize_micro_steps", &SpecializeMicroSteps, false,

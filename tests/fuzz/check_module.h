@@ -19,7 +19,6 @@ struct CheckOptions {
   std::vector<std::pair<std::string, int64_t>> dimensions;  // to bind
   uint64_t seed = 1;                                        // of inputs and states
   int steps = 1;                                            // optimizer steps, each of three micro-steps and an update
-  bool budgets = true;                                      // compile again under two memory budgets
 };
 
 // Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches
