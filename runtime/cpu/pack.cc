@@ -85,6 +85,31 @@ void PackBf16(const Block& block, void* y) {
   }
 }
 
+// The same of a block of bf16, whose columns stand side by side.
+void PackBf16Rows(const Bf16* w, int64_t row_step, int64_t rows, int64_t columns, void* y) {
+  const hn::Repartition<uint32_t, DF> du32;
+  const hn::Rebind<uint16_t, decltype(du32)> du16;
+  const int64_t lanes = hn::Lanes(DF());
+  HWY_ALIGN uint16_t padded[2][kPanelColumns];
+  uint32_t* out = static_cast<uint32_t*>(y);
+  for (int64_t row = 0; row < kBlockRows; row += 2) {
+    const uint16_t* pair[2];
+    for (int64_t i = 0; i < 2; ++i) {
+      const auto* from = reinterpret_cast<const uint16_t*>(w + (row + i) * row_step);
+      pair[i] = from;
+      if (row + i < rows && columns == kPanelColumns) continue;
+      std::memset(padded[i], 0, sizeof(padded[i]));
+      if (row + i < rows) std::memcpy(padded[i], from, sizeof(uint16_t) * columns);
+      pair[i] = padded[i];
+    }
+    for (int64_t column = 0; column < kPanelColumns; column += lanes) {
+      const auto low = hn::PromoteTo(du32, hn::LoadU(du16, pair[0] + column));
+      const auto high = hn::PromoteTo(du32, hn::LoadU(du16, pair[1] + column));
+      hn::StoreU(hn::Or(low, hn::ShiftLeft<16>(high)), du32, out + row / 2 * kPanelColumns + column);
+    }
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace gptc
 HWY_AFTER_NAMESPACE();
@@ -94,6 +119,7 @@ namespace gptc {
 
 HWY_EXPORT(PackF32);
 HWY_EXPORT(PackBf16);
+HWY_EXPORT(PackBf16Rows);
 
 void PackMatrix(const float* w, int64_t k, int64_t n, bool transpose, DType dtype, void* y) {
   const int64_t row_step = transpose ? 1 : n, column_step = transpose ? k : 1;
@@ -105,6 +131,18 @@ void PackMatrix(const float* w, int64_t k, int64_t n, bool transpose, DType dtyp
       const Block block{w + row * row_step + column * column_step, row_step, column_step,
                         std::clamp<int64_t>(k - row, 0, kBlockRows), std::min(n - column, kPanelColumns)};
       pack(block, static_cast<char*>(y) + i * kBlockRows * kPanelColumns * SizeOf(dtype));
+    }
+  });
+}
+
+void PackBf16Matrix(const void* w, int64_t k, int64_t n, void* y) {
+  const auto pack = HWY_DYNAMIC_DISPATCH(PackBf16Rows);
+  const int64_t blocks = PackedRows(DType::kBF16, k) / kBlockRows, panels = (n + kPanelColumns - 1) / kPanelColumns;
+  ParallelFor(panels * blocks, GrainFor(kBlockRows * kPanelColumns), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i % blocks * kBlockRows, column = i / blocks * kPanelColumns;
+      pack(static_cast<const Bf16*>(w) + row * n + column, n, std::clamp<int64_t>(k - row, 0, kBlockRows),
+           std::min(n - column, kPanelColumns), static_cast<Bf16*>(y) + i * kBlockRows * kPanelColumns);
     }
   });
 }

@@ -11,6 +11,9 @@ namespace gptc {
 // w [k, n], or [n, k] with `transpose`, packed as f32 or bf16.
 void PackMatrix(const float* w, int64_t k, int64_t n, bool transpose, DType dtype, void* y);
 
+// w [k, n] of bf16, packed.
+void PackBf16Matrix(const void* w, int64_t k, int64_t n, void* y);
+
 // The other way: a packed matrix [k, n] of f32 or bf16 as row-major f32, for machines whose products read no other.
 void UnpackMatrix(DType dtype, const void* packed, int64_t k, int64_t n, float* y);
 
