@@ -1,7 +1,9 @@
 #include "runtime/cpu/gemv.h"
 
+#include "hwy/cache_control.h"
 #include "ir/base/packing.h"
 #include "runtime/cpu/parallel.h"
+
 #include "runtime/cpu/simd.h"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/gemv.cc"
@@ -30,6 +32,9 @@ void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int
         const VF v2 = LoadFloats(w0 + 2 * n + j), v3 = LoadFloats(w0 + 3 * n + j);
         const VF v4 = LoadFloats(w0 + 4 * n + j), v5 = LoadFloats(w0 + 5 * n + j);
         const VF v6 = LoadFloats(w0 + 6 * n + j), v7 = LoadFloats(w0 + 7 * n + j);
+        // The next eight rows: each run is too short for the hardware to see it in time.
+#pragma GCC unroll 8
+        for (int64_t r = 8; r < 16; ++r) hwy::Prefetch(w0 + r * n + j);
         for (int64_t i = 0; i < m; ++i) {
           const float* xi = x + i * k + row;
           VF sum = hn::LoadU(d, y + i * n + j);
