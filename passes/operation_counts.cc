@@ -2,15 +2,23 @@
 
 #include <algorithm>
 
+#include "ir/base/check.h"
+#include "ir/base/fused_region.h"
+
 namespace gptc {
 namespace {
 
 double Elements(const Graph& graph, Value value) { return static_cast<double>(ElementCount(graph.type(value).shape)); }
 
+// Moves data and computes nothing.
+bool IsFree(Op op) {
+  return InfoOf(op).family == "movement" || op == Op::kConstant || op == Op::kCopy || op == Op::kCacheUpdate;
+}
+
 double Flops(const Graph& graph, const OpNode& node) {
   double result = node.results.empty() ? 0 : Elements(graph, node.results[0]);
   const std::string& family = InfoOf(node.op).family;
-  if (family == "movement" || node.op == Op::kConstant || node.op == Op::kCopy || node.op == Op::kCacheUpdate) return 0;
+  if (IsFree(node.op)) return 0;
   switch (node.op) {
     case Op::kMatMul: {
       const Shape& a = graph.type(node.inputs[0]).shape;
@@ -32,6 +40,24 @@ double Flops(const Graph& graph, const OpNode& node) {
       const double width = static_cast<double>(qkv[2] / 3), heads = static_cast<double>(node.attributes.Int("heads"));
       const double whole = rows * tokens * (width * (forward ? 4 : 10) + heads * (forward ? 5 : 9));
       return node.attributes.Bool("causal") ? whole / 2 : whole;
+    }
+    case Op::kFused: {  // what its ops would be one by one
+      std::vector<Type> inputs;
+      for (Value input : node.inputs) inputs.push_back(graph.type(input));
+      const auto region = ParseFusedRegion(node.attributes.Str("region"), static_cast<int>(inputs.size()));
+      CHECK_OK(region.status());
+      const auto types = InferFusedRegion(*region, inputs);
+      CHECK_OK(types.status());
+      double flops = 0;
+      for (size_t i = 0; i < region->code.size(); ++i) {
+        const FusedInstruction& instruction = region->code[i];
+        if (IsFree(instruction.op)) continue;
+        double most = static_cast<double>(ElementCount(types->values[region->ValueOf(i)].shape));
+        for (int operand : instruction.operands)
+          most = std::max(most, static_cast<double>(ElementCount(types->values[operand].shape)));
+        flops += most;
+      }
+      return flops;
     }
     case Op::kEmbedding:
       return 0;

@@ -8,6 +8,7 @@
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_elementwise.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -21,6 +22,7 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_elementwise", &FuseElementwise, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
     {"schedule", &Schedule, true, ""},

@@ -72,8 +72,8 @@ std::span<const OpCase> AllOpCases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
     for (auto* family :
-         {ElementwiseCases, ElementwiseDataCases, ActivationCases, MovementCases, ReductionCases, MatMulCases,
-          NormCases, AttentionCases, EmbeddingCases, DropoutCases, LossCases, OptimizerCases}) {
+         {ElementwiseCases, ElementwiseDataCases, ActivationCases, FusedCases, MovementCases, ReductionCases,
+          MatMulCases, NormCases, AttentionCases, EmbeddingCases, DropoutCases, LossCases, OptimizerCases}) {
       for (OpCase& op_case : family()) all.push_back(std::move(op_case));
     }
     return all;

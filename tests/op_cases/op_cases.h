@@ -75,6 +75,7 @@ std::span<const OpCase> AllOpCases();
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ElementwiseDataCases();
 std::vector<OpCase> ActivationCases();
+std::vector<OpCase> FusedCases();
 std::vector<OpCase> MovementCases();
 std::vector<OpCase> ReductionCases();
 std::vector<OpCase> MatMulCases();
