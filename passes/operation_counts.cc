@@ -74,7 +74,11 @@ double Flops(const Graph& graph, const OpNode& node) {
     return most;
   }
   double per_element = 1;
-  if (family == "norm") per_element = node.op == Op::kLayerNorm || node.op == Op::kRmsNorm ? 8 : 16;
+  if (family == "norm") {
+    const bool backward = node.op == Op::kLayerNormBackward || node.op == Op::kRmsNormBackward;
+    const bool residual = node.op == Op::kResidualLayerNorm || node.op == Op::kResidualRmsNorm;
+    per_element = backward ? 16 : residual ? 9 : 8;
+  }
   if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
     per_element = node.attributes.Bool("causal") ? 2.5 : 5;
   if (node.op == Op::kAdamW) per_element = 14;

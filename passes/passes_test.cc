@@ -9,6 +9,7 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_elementwise.h"
+#include "passes/fuse_residual_norm.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -22,6 +23,7 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_residual_norm", &FuseResidualNorm, true, ""},
     {"fuse_elementwise", &FuseElementwise, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},

@@ -12,6 +12,7 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_elementwise.h"
+#include "passes/fuse_residual_norm.h"
 #include "passes/plan_memory.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
@@ -41,7 +42,11 @@ constexpr Pass kPipeline[] = {
     {"canonicalize_backward", &Canonicalize, true, "canonicalize again, what autodiff made"},
     {"cse_backward", &EliminateCommonSubexpressions, true, "compute equal values of the backward once"},
     {"dce_backward", &EliminateDeadCode, true, "drop gradients that nothing reads"},
-    // After all that looks for single ops. Before the clones, so that it is done once; it leaves the additions to gradients
+    // Needs the norms' gradients; takes additions that would otherwise go into clusters.
+    {"fuse_residual_norm", &FuseResidualNorm, true,
+     "additions to the residual stream become part of the norms around them"},
+    // After all that looks for single ops. Before the clones, so that it is done once; it leaves the additions to
+    // gradients
     // for specialize_micro_steps and fuse_accumulate.
     {"fuse_elementwise", &FuseElementwise, true, "clusters of elementwise ops and row reductions become one op"},
     // After everything that treats the micro-step as one graph.

@@ -1,5 +1,5 @@
 // fused: a region of elementwise ops and row reductions, as a tile machine (fused_program.h): step by step over tiles
-// of 1,024 elements or one whole row, so that what stands between the operands and the results never leaves the L1
+// of 2,048 elements or one whole row, so that what stands between the operands and the results never leaves the L1
 // cache.
 //
 // f32, bf16 and bool; all arithmetic in f32, by the functions of the ops' own kernels; sums of rows in f32 blocks whose
@@ -30,10 +30,7 @@ namespace {
 // Rows [row, row + rows) of the space, of each the elements [start, start + width).
 struct FusedTile {
   int64_t row, rows, start, width;
-  float* slots;  // slot i at slots + i · slot_size
-  int64_t slot_size;
-  float* partials;  // total i at partials + i · partial_size
-  int64_t partial_size;
+  uintptr_t bases[3];  // of memory: 0; of the thread's slots; of the part's partials
 };
 
 }  // namespace
@@ -93,26 +90,18 @@ HWY_INLINE void StoreRow(DType dtype, const float* x, std::byte* y, size_t n) {
 
 // The tile's first element in a place.
 HWY_INLINE std::byte* Address(const FusedProgram& p, const FusedTile& tile, const FusedPlace& place) {
-  switch (place.kind) {
-    case FusedPlace::Kind::kSlot:
-      return reinterpret_cast<std::byte*>(tile.slots + place.index * tile.slot_size);
-    case FusedPlace::Kind::kConstant:
-      return reinterpret_cast<std::byte*>(const_cast<float*>(p.constants.data() + place.index));
-    case FusedPlace::Kind::kPartial:
-      return reinterpret_cast<std::byte*>(tile.partials + place.index * tile.partial_size + tile.start);
-    case FusedPlace::Kind::kTensor:
-      break;
-  }
-  return place.data + (p.RowOffset(place, tile.row) + (place.inner ? tile.start : 0)) * SizeOf(place.dtype);
+  const int64_t row =
+      HWY_LIKELY(place.dense || place.scalar) ? tile.row * place.row_bytes : p.RowOffset(place, tile.row);
+  return reinterpret_cast<std::byte*>(tile.bases[static_cast<size_t>(place.kind)] + place.address +
+                                      static_cast<uintptr_t>(row + tile.start * place.start_bytes));
 }
 
 HWY_INLINE void LoadTile(const FusedProgram& p, const FusedTile& tile, const FusedPlace& from, float* y) {
   const size_t n = from.inner ? static_cast<size_t>(tile.width) : 1;
   if (from.dense) return LoadRow(from.dtype, Address(p, tile, from), y, n * static_cast<size_t>(tile.rows));
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    const int64_t offset = p.RowOffset(from, tile.row + r) + (from.inner ? tile.start : 0);
-    LoadRow(from.dtype, from.data + offset * SizeOf(from.dtype), y + static_cast<size_t>(r) * n, n);
-  }
+  FusedTile row = tile;
+  for (int64_t r = 0; r < tile.rows; ++r, ++row.row)
+    LoadRow(from.dtype, Address(p, row, from), y + static_cast<size_t>(r) * n, n);
 }
 
 void RunTile(const FusedProgram& p, const FusedTile& tile) {
@@ -216,41 +205,40 @@ StatusOr<BoundKernel> BindCpuFused(const KernelArgs& args) {
   const FusedProgram& p = *program;
   const int64_t part_rows = RowsOfPart(p), parts = ChunkCount(p.rows, part_rows);
   const int64_t pieces = p.width == 0 ? 1 : ChunkCount(p.width, p.tile_width);
-  // A line more than a power of two, so that slots do not share the cache's sets.
-  const int64_t slot_size = (p.tile_rows * p.tile_width + 15) / 16 * 16 + 16;
   const auto totals = static_cast<int64_t>(p.totals.size());
-  const int64_t partial_size = (p.width + 15) / 16 * 16;
   ScratchLayout layout;
-  const size_t thread_bytes = sizeof(float) * static_cast<size_t>(p.slots * slot_size);
-  layout.Add(thread_bytes * static_cast<size_t>(omp_get_max_threads()));
-  const size_t partials_at = layout.Add(sizeof(float) * static_cast<size_t>(parts * totals * partial_size));
+  const int64_t thread_bytes = p.slots * p.slot_bytes, part_bytes = totals * p.partial_bytes;
+  layout.Add(static_cast<size_t>(thread_bytes * omp_get_max_threads()));
+  const size_t partials_at = layout.Add(static_cast<size_t>(parts * part_bytes));
   args.scratch.Request(layout.bytes());
 
   const auto run = HWY_DYNAMIC_DISPATCH(RunTile);
   return BoundKernel([=, pool = &args.scratch] {
     std::byte* const scratch = static_cast<std::byte*>(pool->data());
-    float* const partials = reinterpret_cast<float*>(scratch + partials_at);
+    std::byte* const partials = scratch + partials_at;
     const FusedProgram& q = *program;
     const int64_t grain = GrainFor(std::min(part_rows, q.rows) * q.tile_width * q.work);
     ParallelFor(parts * pieces, grain, [&](int64_t begin, int64_t end) {
-      float* const slots = reinterpret_cast<float*>(scratch + thread_bytes * static_cast<size_t>(omp_get_thread_num()));
+      std::byte* const slots = scratch + thread_bytes * omp_get_thread_num();
       for (int64_t item = begin; item < end; ++item) {
         const int64_t part = item / pieces, start = (item - part * pieces) * q.tile_width;
         const int64_t width = std::min(q.tile_width, q.width - start);
         const int64_t first = part * part_rows, last = std::min(q.rows, first + part_rows);
-        float* const own = partials + part * totals * partial_size;
-        for (int64_t t = 0; t < totals; ++t) std::fill_n(own + t * partial_size + start, width, 0.0f);
+        std::byte* const own = partials + part * part_bytes;
+        for (int64_t t = 0; t < totals; ++t)
+          std::fill_n(reinterpret_cast<float*>(own + t * q.partial_bytes) + start, width, 0.0f);
+        const uintptr_t bases[] = {0, reinterpret_cast<uintptr_t>(slots), reinterpret_cast<uintptr_t>(own)};
         for (int64_t row = first; row < last; row += q.tile_rows)
-          run(q, {row, std::min(q.tile_rows, last - row), start, width, slots, slot_size, own, partial_size});
+          run(q, {row, std::min(q.tile_rows, last - row), start, width, {bases[0], bases[1], bases[2]}});
       }
     });
     for (int64_t t = 0; t < totals; ++t) {
       const TensorView& y = q.totals[static_cast<size_t>(t)];
       if (parts == 0) std::memset(y.data, 0, y.bytes());
       if (parts == 0) continue;
-      const int64_t stride = totals * partial_size;
+      const int64_t stride = part_bytes / static_cast<int64_t>(sizeof(float));
       ParallelFor(q.width, GrainFor(parts), [&](int64_t begin, int64_t end) {
-        const float* const from = partials + t * partial_size + begin;
+        const float* const from = reinterpret_cast<const float*>(partials + t * q.partial_bytes) + begin;
         const auto n = static_cast<size_t>(end - begin);
         if (y.type.dtype == DType::kF32) {
           HWY_DYNAMIC_DISPATCH(JoinF32)(from, stride, parts, y.as<float>() + begin, n);

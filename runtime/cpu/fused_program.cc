@@ -16,7 +16,7 @@ namespace {
 using Code = FusedStep::Code;
 using Comparison = FusedStep::Comparison;
 
-constexpr int64_t kTileElements = 1024;
+constexpr int64_t kTileElements = 2048;
 
 // How the rows of the space lie in each operand.
 struct Layout {
@@ -171,12 +171,15 @@ class Compiler {
       const TensorView& view = args_.inputs[i];
       Layout::Walk& walk = layout.walks[i];
       const bool repeated = std::all_of(walk.strides.begin(), walk.strides.end(), [](int64_t s) { return s == 0; });
-      values_.push_back(NewPlace({.kind = FusedPlace::Kind::kTensor,
-                                  .dtype = view.type.dtype,
-                                  .data = view.as<std::byte>(),
+      const int64_t bytes = SizeOf(view.type.dtype);
+      for (int64_t& stride : walk.strides) stride *= bytes;
+      values_.push_back(NewPlace({.dtype = view.type.dtype,
                                   .inner = walk.inner,
                                   .dense = walk.dense,
                                   .scalar = !walk.inner && repeated,
+                                  .address = reinterpret_cast<uintptr_t>(view.data),
+                                  .row_bytes = walk.dense ? (walk.inner ? p_.width : 1) * bytes : 0,
+                                  .start_bytes = walk.inner ? bytes : 0,
                                   .strides = std::move(walk.strides)}));
     }
     // Loads stand before everything else, so that no store can come before one.
@@ -185,6 +188,7 @@ class Compiler {
     }
     for (size_t i = 0; i < region_.code.size(); ++i) values_.push_back(Emit(i));
     ShareSlots();
+    SetAddresses();
     p_.work = std::max<int64_t>(1, p_.work / 2);
     return std::move(p_);
   }
@@ -195,7 +199,7 @@ class Compiler {
     return static_cast<int>(p_.places.size()) - 1;
   }
   int NewSlot(bool column) {
-    return NewPlace({.kind = FusedPlace::Kind::kSlot, .index = p_.slots++, .inner = !column});
+    return NewPlace({.kind = FusedPlace::Kind::kSlot, .inner = !column, .index = p_.slots++});
   }
   FusedStep& AddStep(FusedStep step) {
     p_.steps.push_back(step);
@@ -246,10 +250,8 @@ class Compiler {
     const FusedForm form = types_.forms[i];
     if (instruction.op == Op::kConstant) {
       p_.constants.push_back(static_cast<float>(instruction.attributes.Double("value")));
-      return NewPlace({.kind = FusedPlace::Kind::kConstant,
-                       .index = static_cast<int>(p_.constants.size()) - 1,
-                       .inner = false,
-                       .scalar = true});
+      constants_.push_back(NewPlace({.inner = false, .dense = false, .scalar = true}));
+      return constants_.back();
     }
     const int first = values_[instruction.operands[0]];
     if (form == FusedForm::kTotal) {
@@ -257,7 +259,8 @@ class Compiler {
         if (region_.results[r] != region_.ValueOf(i)) continue;
         FusedStep step{.code = Code::kAccumulate};
         SetOperand(step, 0, first, true);
-        step.y = NewPlace({.kind = FusedPlace::Kind::kPartial, .index = static_cast<int>(p_.totals.size())});
+        step.y = NewPlace(
+            {.kind = FusedPlace::Kind::kPartial, .index = static_cast<int>(p_.totals.size()), .start_bytes = 4});
         AddStep(step);
         p_.totals.push_back(args_.results[r]);
         ++p_.work;
@@ -302,11 +305,12 @@ class Compiler {
   }
   int ResultTensor(size_t r, bool column) {
     const TensorView& view = args_.results[r];
-    return NewPlace({.kind = FusedPlace::Kind::kTensor,
-                     .dtype = view.type.dtype,
-                     .data = view.as<std::byte>(),
+    const int64_t bytes = SizeOf(view.type.dtype);
+    return NewPlace({.dtype = view.type.dtype,
                      .inner = !column,
-                     .dense = true});
+                     .address = reinterpret_cast<uintptr_t>(view.data),
+                     .row_bytes = (column ? 1 : p_.width) * bytes,
+                     .start_bytes = column ? 0 : bytes});
   }
   // Copies the value into every result that it is and was not made in.
   void StoreResults(size_t i, int value) {
@@ -314,7 +318,9 @@ class Compiler {
     for (size_t r = 0; r < region_.results.size(); ++r) {
       if (region_.results[r] != region_.ValueOf(i)) continue;
       const FusedPlace& place = p_.places[value];
-      if (place.kind == FusedPlace::Kind::kTensor && place.data == args_.results[r].data) continue;
+      if (place.kind == FusedPlace::Kind::kMemory &&
+          place.address == reinterpret_cast<uintptr_t>(args_.results[r].data))
+        continue;
       FusedStep step{.code = Code::kStore, .column = column};
       SetOperand(step, 0, value, !column);
       step.y = ResultTensor(r, column);
@@ -354,11 +360,25 @@ class Compiler {
     p_.slots = used;
   }
 
+  void SetAddresses() {
+    // A line more than a power of two, so that slots do not share the cache's sets.
+    p_.slot_bytes = (p_.tile_rows * p_.tile_width + 15) / 16 * 64 + 64;
+    p_.partial_bytes = (p_.width + 15) / 16 * 64;
+    for (FusedPlace& place : p_.places) {
+      if (place.kind == FusedPlace::Kind::kSlot) place.address = static_cast<uintptr_t>(place.index * p_.slot_bytes);
+      if (place.kind == FusedPlace::Kind::kPartial)
+        place.address = static_cast<uintptr_t>(place.index * p_.partial_bytes);
+    }
+    for (size_t i = 0; i < constants_.size(); ++i)
+      p_.places[constants_[i]].address = reinterpret_cast<uintptr_t>(p_.constants.data() + i);
+  }
+
   const KernelArgs& args_;
   const FusedRegion& region_;
   const FusedTypes& types_;
   FusedProgram p_;
-  std::vector<int> values_;  // places, by value of the region
+  std::vector<int> constants_;  // places
+  std::vector<int> values_;     // places, by value of the region
   // Slots that hold a column or a scalar once for each element, of a whole tile or of a column.
   std::map<std::pair<int, bool>, int> spread_;
 };
@@ -367,10 +387,10 @@ class Compiler {
 int ReadTooLate(const FusedProgram& p, size_t inputs) {
   for (size_t w = 0; w < p.steps.size(); ++w) {
     const FusedPlace& written = p.places[p.steps[w].y];
-    if (written.kind != FusedPlace::Kind::kTensor) continue;
+    if (written.kind != FusedPlace::Kind::kMemory) continue;
     for (size_t s = p.steps[w].Elementwise() || p.steps[w].code == Code::kStore ? w + 1 : w; s < p.steps.size(); ++s) {
       for (int place : p.steps[s].in) {
-        if (place >= 0 && place < static_cast<int>(inputs) && p.places[place].data == written.data) return place;
+        if (place >= 0 && place < static_cast<int>(inputs) && p.places[place].address == written.address) return place;
       }
     }
   }

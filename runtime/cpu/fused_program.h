@@ -43,18 +43,19 @@ struct FusedStep {
   bool Elementwise() const { return code <= Code::kTest; }
 };
 
-// Where a step finds or leaves a tile.
+// Where a step finds or leaves a tile: at address + row · row_bytes + start · start_bytes, in a slot or a partial from
+// where those of the thread begin.
 struct FusedPlace {
-  enum class Kind : uint8_t { kSlot, kConstant, kTensor, kPartial };
-  Kind kind = Kind::kSlot;
-  int index = 0;  // of kSlot, kConstant, kPartial
-  // kTensor:
+  enum class Kind : uint8_t { kMemory, kSlot, kPartial };
+  Kind kind = Kind::kMemory;
   DType dtype = DType::kF32;
-  std::byte* data = nullptr;
-  bool inner = true;             // has the space's last axis, and not one element a row
-  bool dense = true;             // rows follow one another without a gap or repetition
-  bool scalar = false;           // one element for all rows; constants are, too
-  std::vector<int64_t> strides;  // elements, along the outer axes
+  bool inner = true;    // has the space's last axis, and not one element a row
+  bool dense = true;    // rows follow one another without a gap or repetition
+  bool scalar = false;  // one element for all rows
+  int index = 0;        // of a slot or partial
+  uintptr_t address = 0;
+  int64_t row_bytes = 0, start_bytes = 0;
+  std::vector<int64_t> strides;  // bytes, along the outer axes; of an operand that is not dense
 };
 
 struct FusedProgram {
@@ -69,9 +70,11 @@ struct FusedProgram {
   int slots = 0;
   int64_t work = 1;  // of one element, in the measure of parallel.h
 
-  // The element offset of row `row` of a tensor.
+  int64_t slot_bytes = 0, partial_bytes = 0;  // from one to the next
+
+  // The bytes from an operand's begin to its row `row`.
   int64_t RowOffset(const FusedPlace& place, int64_t row) const {
-    if (place.dense) return place.inner ? row * width : row;
+    if (place.dense) return row * place.row_bytes;
     int64_t offset = 0;
     for (size_t axis = outer.size(); axis-- > 0;) {
       const int64_t rest = row / outer[axis];

@@ -18,6 +18,11 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label, Op::kRmsNorm, {F32(shape), F32(row)}, epsilon});
     cases.push_back({label + " bf16", Op::kRmsNorm, {BF16(shape), BF16(row)}, epsilon});
 
+    cases.push_back({label, Op::kResidualLayerNorm, {F32(shape), F32(shape), F32(row), F32(row)}, epsilon});
+    cases.push_back({label + " no bias, bf16 r", Op::kResidualLayerNorm, {F32(shape), BF16(shape), F32(row)}, epsilon});
+    cases.push_back({label, Op::kResidualRmsNorm, {F32(shape), F32(shape), F32(row)}, epsilon});
+    cases.push_back({label + " bf16 r", Op::kResidualRmsNorm, {F32(shape), BF16(shape), BF16(row)}, epsilon});
+
     const double amplitude = 3 * std::sqrt(static_cast<double>(ElementCount(rows)));
     cases.push_back({label,
                      Op::kLayerNormBackward,
@@ -32,6 +37,16 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label + " bf16 dy",
                      Op::kLayerNormBackward,
                      {BF16(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
+    cases.push_back({label + " dsum",
+                     Op::kLayerNormBackward,
+                     {F32(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive), F32(shape)},
+                     {},
+                     amplitude});
+    cases.push_back({label + " dsum bf16",
+                     Op::kRmsNormBackward,
+                     {BF16(shape), BF16(shape), F32(row), F32(rows, Fill::kPositive), BF16(shape)},
                      {},
                      amplitude});
     cases.push_back(
