@@ -19,8 +19,12 @@ struct Findings {
 
 class Finder {
  public:
-  Finder(const Graph& graph, PassContext& context)
-      : graph_(graph), context_(context), uses_(graph.UseCounts()), single_reader_(graph.value_count(), -1) {
+  Finder(const Module& module, const Graph& graph, PassContext& context)
+      : module_(module),
+        graph_(graph),
+        context_(context),
+        uses_(graph.UseCounts()),
+        single_reader_(graph.value_count(), -1) {
     const size_t count = graph.ops.size();
     found_ = {std::vector<int>(count, -1), std::vector<int>(count, -1), std::vector<bool>(count)};
     for (size_t i = 0; i < count; ++i) {
@@ -44,6 +48,13 @@ class Finder {
   bool AddsLikes(const OpNode& node) const {
     return node.op == Op::kAdd && graph_.type(node.inputs[0]) == graph_.type(node.inputs[1]);
   }
+  // specialize_micro_steps looks for it.
+  bool AddsToGradient(const OpNode& node) const {
+    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](Value input) {
+      const ValueInfo& info = graph_.info(input);
+      return info.kind == ValueInfo::Kind::kState && module_.states[info.producer].kind == StateKind::kGradient;
+    });
+  }
   void Missed(const OpNode& node, const OpNode& sum, std::string_view why) {
     context_.Missed(node.location, Cat(graph_.name, ": ", NameOf(node.op), " does not take the addition at ",
                                        sum.location.Text(), ": ", why));
@@ -52,7 +63,7 @@ class Finder {
   void Forward(int norm) {
     const OpNode& node = graph_.ops[norm];
     const int sum = ProducerOf(node.inputs[0]);
-    if (sum < 0 || graph_.ops[sum].op != Op::kAdd || found_.gone[sum]) return;
+    if (sum < 0 || graph_.ops[sum].op != Op::kAdd || found_.gone[sum] || AddsToGradient(graph_.ops[sum])) return;
     const OpNode& add = graph_.ops[sum];
     const DType dtype = graph_.type(node.inputs[0]).dtype;
     if (!AddsLikes(add)) return Missed(node, add, "it broadcasts");
@@ -74,7 +85,7 @@ class Finder {
     const OpNode& node = graph_.ops[norm];
     const Value dx = node.results[0];
     const int sum = single_reader_[dx.id];
-    if (sum < 0 || graph_.ops[sum].op != Op::kAdd) return;
+    if (sum < 0 || graph_.ops[sum].op != Op::kAdd || AddsToGradient(graph_.ops[sum])) return;
     const OpNode& add = graph_.ops[sum];
     if (node.inputs.size() == InfoOf(node.op).inputs.size()) return;
     if (uses_[dx.id] != 1) return Missed(node, add, "its gradient has another reader");
@@ -85,6 +96,7 @@ class Finder {
     found_.gone[sum] = true;
   }
 
+  const Module& module_;
   const Graph& graph_;
   PassContext& context_;
   std::vector<int> uses_;
@@ -126,7 +138,7 @@ void DropUnreadCasts(Graph& graph) {
 Status FuseResidualNorm(Module& module, PassContext& context) {
   for (Graph& graph : module.graphs) {
     graph.Renumber();
-    const Findings found = Finder(graph, context).Run();
+    const Findings found = Finder(module, graph, context).Run();
     Rewriter rewriter(module, graph);
     std::vector<OpNode> ops = rewriter.TakeOps();
     for (size_t i = 0; i < ops.size(); ++i) {

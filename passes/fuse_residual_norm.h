@@ -11,6 +11,7 @@
 //
 // Left alone, with a remark: a sum that broadcasts; a norm that does not follow its sum at once (y would live from
 // earlier); a gradient of the norm with another reader, or one to which something is added that is made later.
+// Additions to gradients, silently: specialize_micro_steps wants them as they are.
 #ifndef GPTC_PASSES_FUSE_RESIDUAL_NORM_H_
 #define GPTC_PASSES_FUSE_RESIDUAL_NORM_H_
 

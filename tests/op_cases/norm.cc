@@ -21,7 +21,7 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label, Op::kResidualLayerNorm, {F32(shape), F32(shape), F32(row), F32(row)}, epsilon});
     cases.push_back({label + " no bias, bf16 r", Op::kResidualLayerNorm, {F32(shape), BF16(shape), F32(row)}, epsilon});
     cases.push_back({label, Op::kResidualRmsNorm, {F32(shape), F32(shape), F32(row)}, epsilon});
-    cases.push_back({label + " bf16 r", Op::kResidualRmsNorm, {F32(shape), BF16(shape), BF16(row)}, epsilon});
+    cases.push_back({label + " bf16 r", Op::kResidualRmsNorm, {F32(shape), BF16(shape), F32(row)}, epsilon});
 
     const double amplitude = 3 * std::sqrt(static_cast<double>(ElementCount(rows)));
     cases.push_back({label,
