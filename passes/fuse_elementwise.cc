@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "ir/base/fused_region.h"
 #include "passes/rewriter.h"
@@ -25,6 +26,12 @@ bool ReducesRows(const Graph& graph, const OpNode& node) {
 // The same without a 1 in place of the axis: a region keeps it, and a reshape takes it away.
 bool DropsAxis(const Graph& graph, const OpNode& node) {
   return ReducesRows(graph, node) && !node.attributes.Bool("keep");
+}
+
+std::vector<int64_t> AxesBelow(size_t end) {
+  std::vector<int64_t> axes(end);
+  std::iota(axes.begin(), axes.end(), 0);
+  return axes;
 }
 
 // Ops that shall become one, and the place in the order of ops, that of one of its members, where it will stand.
@@ -60,7 +67,8 @@ class Clusterer {
   void Run(PassContext& context) {
     for (int i = 0; i < static_cast<int>(graph_.ops.size()); ++i) {
       if (cluster_of_[i] < 0) continue;
-      for (Value input : graph_.ops[i].inputs) {
+      for (Value operand : graph_.ops[i].inputs) {
+        const Value input = BehindRows(graph_.ops[i], operand);
         const int producer = ProducerOf(input);
         if (producer < 0 || cluster_of_[producer] < 0 || cluster_of_[producer] == cluster_of_[i]) continue;
         const std::string problem = Merge(cluster_of_[producer], cluster_of_[i], input);
@@ -97,7 +105,9 @@ class Clusterer {
       const OpNode& node = graph_.ops[member];
       FusedInstruction instruction{node.op, {}, node.attributes};
       if (DropsAxis(graph_, node)) instruction.attributes.Set("keep", true);
-      for (Value input : node.inputs) {
+      for (Value operand : node.inputs) {
+        const Value input = BehindRows(node, operand);
+        if (input != operand) instruction.attributes.Set("axes", AxesBelow(graph_.type(input).shape.size() - 1));
         auto at = value_of.find(input.id);
         const int producer = ProducerOf(input);
         if (at == value_of.end() && producer >= 0 && IsScalarConstant(graph_, graph_.ops[producer])) {
@@ -134,6 +144,17 @@ class Clusterer {
   int ProducerOf(Value value) const {
     const ValueInfo& info = graph_.info(value);
     return info.kind == ValueInfo::Kind::kResult ? info.producer : -1;
+  }
+  // What a sum over all rows adds up: a reshape that only numbers the rows otherwise changes nothing in it.
+  Value BehindRows(const OpNode& node, Value operand) const {
+    const Shape& shape = graph_.type(operand).shape;
+    const int producer = ProducerOf(operand);
+    if (node.op != Op::kSum || shape.size() < 2 || producer < 0 || graph_.ops[producer].op != Op::kReshape ||
+        node.attributes.Bool("keep") || node.attributes.Ints("axes") != AxesBelow(shape.size() - 1))
+      return operand;
+    const Value before = graph_.ops[producer].inputs[0];
+    const Shape& other = graph_.type(before).shape;
+    return other.size() > 1 && other.back() == shape.back() ? before : operand;
   }
   int64_t Bytes(Value value) const { return ByteCount(graph_.type(value)); }
   // Where op i will stand.
