@@ -136,7 +136,8 @@ class EntryValidator {
     return OkStatus();
   }
 
-  // A result may lie exactly over an input of its type that the op table names for it, and touch nothing else of its step.
+  // A result may lie exactly over an input of its type that the op table names for it, and touch nothing else of its
+  // step.
   Status Aliases(const OpInfo& info, const plan::StepT& step, size_t r) {
     const Range& range = ranges_[step.results[r]];
     if (range.begin == range.end) return OkStatus();
