@@ -43,8 +43,8 @@ Status CheckModule(const Module& module) {
 }
 
 // A state of this name would be confused with the one to add.
-Status AddState(Module& module, State state) {
-  if (module.FindState(state.name) >= 0) {
+Status AddState(Module& module, StateIndex& states, State state) {
+  if (states.Find(state.name) >= 0) {
     return InvalidArgument("model ", module.name, " already has a state '", state.name,
                            "', a name that training needs");
   }
@@ -52,17 +52,17 @@ Status AddState(Module& module, State state) {
   return OkStatus();
 }
 
-Status AddScalars(Module& module) {
+Status AddScalars(Module& module, StateIndex& states) {
   const Type type{DType::kF64, {kScalarCount}};
-  const int at = module.FindState(kScalarsState);
-  if (at < 0) return AddState(module, {.name = kScalarsState, .type = type, .kind = StateKind::kScalars});
+  const int at = states.Find(kScalarsState);
+  if (at < 0) return AddState(module, states, {.name = kScalarsState, .type = type, .kind = StateKind::kScalars});
   if (module.states[at].kind == StateKind::kScalars && module.states[at].type == type) return OkStatus();
   return InvalidArgument("state '", kScalarsState, "' is ", TypeText(module.states[at].type), ", of kind ",
                          NameOf(module.states[at].kind), "; training needs that name for ", TypeText(type),
                          ", of kind ", NameOf(StateKind::kScalars));
 }
 
-Status AddTrainingStates(Module& module, int parameter) {
+Status AddTrainingStates(Module& module, StateIndex& states, int parameter) {
   // A copy: adding states moves them.
   const State p = module.states[parameter];
   const auto add = [&](std::string name, StateKind kind) {
@@ -72,7 +72,7 @@ Status AddTrainingStates(Module& module, int parameter) {
     state.kind = kind;
     state.logical_rows = p.logical_rows;
     state.of = p.name;
-    return AddState(module, std::move(state));
+    return AddState(module, states, std::move(state));
   };
   RETURN_IF_ERROR(add(GradientOf(p.name), StateKind::kGradient));
   RETURN_IF_ERROR(add(FirstMomentOf(p.name), StateKind::kOptimizer));
@@ -103,7 +103,7 @@ void MoveBehindProducer(Graph& graph, size_t moved) {
 }
 
 // Turns the loss graph into the micro-step. Returns the trained parameters, as indices into module.states.
-StatusOr<std::vector<int>> BuildMicroStep(Module& module) {
+StatusOr<std::vector<int>> BuildMicroStep(Module& module, StateIndex& states) {
   Graph& graph = *module.FindGraph(kTrain);
   graph.name = kMicroStep;
   GraphBuilder g(module, graph);
@@ -125,7 +125,7 @@ StatusOr<std::vector<int>> BuildMicroStep(Module& module) {
     if (!gradients[i].valid()) continue;
     if (gradients[i].type().dtype != DType::kF32) gradients[i] = g.Cast(gradients[i], DType::kF32);
     trained.push_back(read[i]);
-    RETURN_IF_ERROR(AddTrainingStates(module, read[i]));
+    RETURN_IF_ERROR(AddTrainingStates(module, states, read[i]));
   }
   if (trained.empty()) {
     return InvalidArgument("model ", module.name, ": the loss of graph ", kTrain,
@@ -172,14 +172,15 @@ Status BuildUpdate(Module& module, const std::vector<int>& trained) {
 StatusOr<std::vector<std::string>> BuildTraining(Module& module) {
   RETURN_IF_ERROR(CheckModule(module));
   Module built = module;
-  RETURN_IF_ERROR(AddScalars(built));
-  ASSIGN_OR_RETURN(const std::vector<int> trained, BuildMicroStep(built));
+  StateIndex states(built);
+  RETURN_IF_ERROR(AddScalars(built, states));
+  ASSIGN_OR_RETURN(const std::vector<int> trained, BuildMicroStep(built, states));
   RETURN_IF_ERROR(BuildUpdate(built, trained));
   RETURN_IF_ERROR(GraphBuilder(built, kPrepare).Finish());
 
   std::vector<std::string> remarks;
   for (const State& state : built.states) {
-    if (state.kind != StateKind::kParameter || built.FindState(GradientOf(state.name)) >= 0) continue;
+    if (state.kind != StateKind::kParameter || states.Find(GradientOf(state.name)) >= 0) continue;
     remarks.push_back(Cat("parameter '", state.name, "' does not reach the loss: it is not trained"));
   }
   module = std::move(built);

@@ -24,13 +24,15 @@ struct Case {
   Op op;
   std::vector<Type> inputs;
   Attributes attributes;
-  double flops = 0;  // of one run; 0: bytes alone are counted
-  int64_t ids = 1;   // integer operands are drawn below this
+  double flops = 0;   // of one run; 0: bytes alone are counted
+  int64_t ids = 1;    // integer operands are drawn below this
+  int in_place = -1;  // the result that is written over the first operand
   // The same by hand, in place of the kernel.
   std::function<void(const std::vector<TensorView>& inputs, const std::vector<TensorView>& results)> hand = nullptr;
 };
 
 Type F32(Shape shape) { return {DType::kF32, std::move(shape)}; }
+Type BF16(Shape shape) { return {DType::kBF16, std::move(shape)}; }
 Type I32(Shape shape) { return {DType::kI32, std::move(shape)}; }
 
 struct Free {
@@ -48,6 +50,9 @@ void Fill(const TensorView& view, int64_t ids, std::mt19937& random) {
   if (view.type.dtype == DType::kF32) {
     std::normal_distribution<float> normal;
     std::generate_n(view.as<float>(), view.count(), [&] { return normal(random); });
+  } else if (view.type.dtype == DType::kBF16) {
+    std::normal_distribution<float> normal;
+    std::generate_n(view.as<uint16_t>(), view.count(), [&] { return Bf16FromFloat(normal(random)); });
   } else if (view.type.dtype == DType::kI32) {
     std::generate_n(view.as<int32_t>(), view.count(),
                     [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(ids)); });
@@ -74,7 +79,8 @@ void Run(benchmark::State& state, const Case& c) {
     bytes += ByteCount(type);
   }
   for (const Type& type : *types) {
-    results.push_back(Allocate(type, owner));
+    const bool in_place = c.in_place == static_cast<int>(results.size());
+    results.push_back(in_place ? inputs[0] : Allocate(type, owner));
     bytes += ByteCount(type);
   }
   ScratchPool scratch;
@@ -102,11 +108,45 @@ void AddLinear(std::vector<Case>& cases, const std::string& name, int64_t rows, 
   cases.push_back({name + " dw", Op::kMatMul, {F32({rows, in}), F32({rows, out})}, {{"transpose_a", true}}, flops});
 }
 
+void AddLoss(std::vector<Case>& cases, const std::string& model, const Type& logits) {
+  const int64_t rows = logits.shape[0], vocab = logits.shape[1];
+  const Attributes classes = {{"classes", vocab}};
+  cases.push_back({model + " cross_entropy", Op::kCrossEntropy, {logits, I32({rows})}, classes, 0, vocab});
+  cases.push_back({model + " cross_entropy_backward",
+                   Op::kCrossEntropyBackward,
+                   {logits, I32({rows}), F32({rows}), F32({rows})},
+                   classes,
+                   0,
+                   vocab,
+                   0});
+  cases.push_back({model + " cross_entropy_gradient",
+                   Op::kCrossEntropyGradient,
+                   {logits, I32({rows}), F32({rows})},
+                   classes,
+                   0,
+                   vocab,
+                   1});
+}
+
+// Causal attention: two products of the half that the mask leaves, in the backward five.
+void AddFlash(std::vector<Case>& cases, const std::string& model, const Type& qkv, int64_t heads) {
+  const int64_t batch = qkv.shape[0], tokens = qkv.shape[1], width = qkv.shape[2] / 3;
+  const Type y{qkv.dtype, {batch, tokens, width}};
+  const Attributes attributes = {{"heads", heads}, {"scale", 0.125}, {"causal", true}};
+  const double product = static_cast<double>(batch * tokens * tokens * width);
+  cases.push_back({model + " flash_attention", Op::kFlashAttention, {qkv}, attributes, 2 * product});
+  cases.push_back({model + " flash_attention_backward",
+                   Op::kFlashAttentionBackward,
+                   {y, qkv, y, F32({batch, heads, tokens})},
+                   attributes,
+                   5 * product});
+}
+
 void AddFused(std::vector<Case>& cases, const std::string& model, int64_t rows, int64_t width) {
   const auto add = [&](const std::string& name, std::vector<Type> inputs, std::string region, auto hand) {
     const Attributes attributes = {{"region", std::move(region)}};
     cases.push_back({model + " fused " + name, Op::kFused, inputs, attributes});
-    cases.push_back({model + " fused " + name + " by hand", Op::kFused, inputs, attributes, 0, 1,
+    cases.push_back({model + " fused " + name + " by hand", Op::kFused, inputs, attributes, 0, 1, -1,
                      [=](const std::vector<TensorView>& in, const std::vector<TensorView>& out) { hand(in, out); }});
   };
   using Views = std::vector<TensorView>;
@@ -156,14 +196,10 @@ void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch,
   cases.push_back({model + " gelu_backward", Op::kGeluBackward, {F32({rows, 4 * width}), F32({rows, 4 * width})}, {}});
   cases.push_back({model + " add", Op::kAdd, {F32({rows, width}), F32({rows, width})}, {}});
   cases.push_back({model + " bias gradient", Op::kSum, {F32({rows, 4 * width})}, {{"axes", std::vector<int64_t>{0}}}});
-  cases.push_back(
-      {model + " cross_entropy", Op::kCrossEntropy, {F32({rows, vocab}), I32({rows})}, {{"classes", vocab}}, 0, vocab});
-  cases.push_back({model + " cross_entropy_backward",
-                   Op::kCrossEntropyBackward,
-                   {F32({rows, vocab}), I32({rows}), F32({rows}), F32({rows})},
-                   {{"classes", vocab}},
-                   0,
-                   vocab});
+  AddLoss(cases, model, F32({rows, vocab}));
+  AddLoss(cases, model + " bf16", BF16({rows, vocab}));
+  AddFlash(cases, model, F32({batch, tokens, 3 * width}), heads);
+  AddFlash(cases, model + " bf16", BF16({batch, tokens, 3 * width}), heads);
   cases.push_back({model + " embedding", Op::kEmbedding, {F32({vocab, width}), I32({rows})}, {}, 0, vocab});
   cases.push_back({model + " embedding_backward",
                    Op::kEmbeddingBackward,
@@ -186,6 +222,8 @@ void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch,
 int main(int argc, char** argv) {
   std::vector<gptc::Case> cases;
   gptc::AddModel(cases, "124M", 4, 256, 12, 768, 50257);
+  gptc::AddFlash(cases, "124M long", gptc::F32({1, 1024, 3 * 768}), 12);
+  gptc::AddFlash(cases, "124M long bf16", gptc::BF16({1, 1024, 3 * 768}), 12);
   gptc::AddModel(cases, "baby", 12, 64, 4, 128, 65);
   for (const gptc::Case& c : cases) {
     benchmark::RegisterBenchmark(c.label.c_str(), [&c](benchmark::State& state) { gptc::Run(state, c); })

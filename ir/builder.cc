@@ -44,7 +44,7 @@ const Type& Tensor::type() const {
 }
 const Shape& Tensor::shape() const { return type().shape; }
 
-GraphBuilder::GraphBuilder(Module& module, std::string graph_name) : module_(&module) {
+GraphBuilder::GraphBuilder(Module& module, std::string graph_name) : module_(&module), states_(module) {
   for (size_t i = 0; i < module.graphs.size(); ++i) {
     if (module.graphs[i].name != graph_name) continue;
     graph_index_ = static_cast<int>(i);
@@ -55,7 +55,7 @@ GraphBuilder::GraphBuilder(Module& module, std::string graph_name) : module_(&mo
   module.graphs.emplace_back(std::move(graph_name));
 }
 
-GraphBuilder::GraphBuilder(Module& module, Graph& graph) : module_(&module), graph_(&graph) {}
+GraphBuilder::GraphBuilder(Module& module, Graph& graph) : module_(&module), states_(module), graph_(&graph) {}
 
 Graph& GraphBuilder::graph() { return graph_ != nullptr ? *graph_ : module_->graphs[graph_index_]; }
 
@@ -84,7 +84,7 @@ void GraphBuilder::Declare(gptc::State state) {
   if (Status size = CheckSize(state.type, module_->Symbols()); !size.ok()) {
     return Fail(Annotate(size, Cat("state '", state.name, "'")));
   }
-  int at = module_->FindState(state.name);
+  int at = states_.Find(state.name);
   if (at < 0) {
     module_->states.push_back(std::move(state));
   } else if (!SameState(module_->states[at], state)) {
@@ -97,7 +97,7 @@ void GraphBuilder::Declare(gptc::State state) {
 
 Tensor GraphBuilder::Input(std::string name, DType dtype, Shape shape) {
   if (!CheckName("input", name)) return {};
-  if (graph().FindValue(name).valid() || module_->FindState(name) >= 0) {
+  if (graph().FindValue(name).valid() || states_.Find(name) >= 0) {
     Fail(InvalidArgument("graph '", graph().name, "': there is a value or a state '", name,
                          "' already, an input needs a name of its own"));
     return {};
@@ -112,7 +112,7 @@ Tensor GraphBuilder::Input(std::string name, DType dtype, Shape shape) {
 
 Tensor GraphBuilder::State(std::string_view name, Where where) {
   if (!status_.ok()) return {};
-  int at = module_->FindState(name);
+  int at = states_.Find(name);
   if (at >= 0) return {this, module_->StateValue(graph(), at)};
   std::vector<std::string> known;
   for (const gptc::State& state : module_->states) known.push_back(state.name);
@@ -138,7 +138,7 @@ void GraphBuilder::Return(std::string name, Tensor value) {
 void GraphBuilder::StoreState(std::string_view state_name, Tensor value) {
   if (!status_.ok()) return;
   std::string where = Cat("graph '", graph().name, "': store of state '", state_name, "'");
-  int at = module_->FindState(state_name);
+  int at = states_.Find(state_name);
   if (at < 0) return Fail(InvalidArgument(where, ": there is no such state"));
   if (value.builder != this || !value.valid()) return Fail(InvalidArgument(where, ": not a value of this graph"));
   if (value.type() != module_->states[at].type) {
@@ -158,7 +158,7 @@ Tensor GraphBuilder::Name(Tensor value, std::string_view name) {
   if (info.kind != ValueInfo::Kind::kResult || info.name == name) return value;
   // Nor may it stand where a state that is read later will.
   std::string unique = graph().UniqueName(name);
-  for (int suffix = 2; module_->FindState(unique) >= 0; ++suffix) unique = graph().UniqueName(Cat(name, "_", suffix));
+  for (int suffix = 2; states_.Find(unique) >= 0; ++suffix) unique = graph().UniqueName(Cat(name, "_", suffix));
   graph().Rename(value.value, unique);
   return value;
 }
@@ -173,10 +173,11 @@ std::vector<Tensor> GraphBuilder::Emit(Op op, std::vector<Tensor> inputs, Attrib
     return failed;
   };
 
-  // An optional operand that is not given.
-  if (!inputs.empty() && inputs.back().builder == nullptr && inputs.size() == info.inputs.size() &&
-      info.inputs.back().optional) {
-    inputs.pop_back();
+  // Optional operands that are not given.
+  if (inputs.size() == info.inputs.size()) {
+    for (size_t i = inputs.size(); i-- > 0;) {
+      if (info.inputs[i].optional && inputs[i].builder == nullptr) inputs.erase(inputs.begin() + i);
+    }
   }
   std::vector<Value> values;
   std::vector<Type> types;
@@ -216,7 +217,7 @@ Tensor GraphBuilder::SumAll(Tensor x, Where where) {
 
 Tensor GraphBuilder::Dropout(Tensor x, double rate, std::string_view key, Where where) {
   if (rate == 0 || !status_.ok()) return x;
-  if (module_->FindState(kScalarsState) < 0) {
+  if (states_.Find(kScalarsState) < 0) {
     Declare({.name = kScalarsState, .type = {DType::kF64, {kScalarCount}}, .kind = StateKind::kScalars});
   }
   return EmitOne(Op::kDropout, {x, State(kScalarsState, where)}, {{"rate", rate}, {"key", StableKey(key)}}, where);

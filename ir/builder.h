@@ -111,6 +111,8 @@ class GraphBuilder {
   Tensor Select(Tensor condition, Tensor a, Tensor b, Where where = Where::current());
   Tensor Cast(Tensor x, DType to, Where where = Where::current());
   Tensor Constant(double value, DType type = DType::kF32, Shape shape = {}, Where where = Where::current());
+  // i32 of this shape, each element its own index along `axis`.
+  Tensor Iota(int64_t axis, Shape shape, Where where = Where::current());
   Tensor Copy(Tensor x, Where where = Where::current());
 
   Tensor Gelu(Tensor x, bool tanh = true, Where where = Where::current());
@@ -160,9 +162,9 @@ class GraphBuilder {
   struct Attended {
     Tensor y, lse;  // [B, T, C], [B, heads, T]
   };
-  // qkv [B, T, 3·C]; `scalars` may be invalid where rate is 0.
-  Attended FlashAttention(Tensor qkv, Tensor scalars, int64_t heads, double scale, bool causal, double rate = 0,
-                          int64_t key = 0, Where where = Where::current());
+  // qkv [B, T, 3·C]; `scalars` is there where rate is not 0; `segments` [B, T] may be invalid.
+  Attended FlashAttention(Tensor qkv, Tensor scalars, Tensor segments, int64_t heads, double scale, bool causal,
+                          double rate = 0, int64_t key = 0, Where where = Where::current());
 
   Tensor Embedding(Tensor table, Tensor ids, Where where = Where::current());
   // y = x with elements zeroed at `rate` and the rest scaled by 1/(1-rate); `key` is the op's stable name: the mask
@@ -174,6 +176,11 @@ class GraphBuilder {
     Tensor losses, lse;  // each of targets' shape
   };
   Loss CrossEntropy(Tensor logits, Tensor targets, int64_t classes, Where where = Where::current());
+  struct LossGradient {
+    Tensor losses, dlogits;
+  };
+  LossGradient CrossEntropyGradient(Tensor logits, Tensor targets, Tensor dlosses, int64_t classes,
+                                    Where where = Where::current());
 
   // The first error, "models/gpt2.cc:44: matmul: inner dimensions differ: …", or ok.
   Status Finish() const { return status_; }
@@ -189,6 +196,7 @@ class GraphBuilder {
   bool CheckName(std::string_view what, std::string_view name);
 
   Module* module_;
+  StateIndex states_;
   int graph_index_ = -1;    // into module_->graphs, or
   Graph* graph_ = nullptr;  // a graph outside of it
   Location location_;

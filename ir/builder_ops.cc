@@ -61,6 +61,9 @@ Tensor G::Cast(Tensor x, DType to, Where where) { return EmitOne(Op::kCast, {x},
 Tensor G::Constant(double value, DType type, Shape shape, Where where) {
   return EmitOne(Op::kConstant, {}, {{"value", value}, {"type", type}, {"shape", std::move(shape)}}, where);
 }
+Tensor G::Iota(int64_t axis, Shape shape, Where where) {
+  return EmitOne(Op::kIota, {}, {{"axis", axis}, {"shape", std::move(shape)}}, where);
+}
 Tensor G::Copy(Tensor x, Where where) { return EmitOne(Op::kCopy, {x}, {}, where); }
 
 Tensor G::Gelu(Tensor x, bool tanh, Where where) { return EmitOne(Op::kGelu, {x}, {{"tanh", tanh}}, where); }
@@ -130,10 +133,10 @@ Tensor G::CachedAttention(Tensor q, Tensor k_cache, Tensor v_cache, Tensor posit
   return EmitOne(Op::kCachedAttention, {q, k_cache, v_cache, positions, slots}, {{"heads", heads}, {"scale", scale}},
                  where);
 }
-G::Attended G::FlashAttention(Tensor qkv, Tensor scalars, int64_t heads, double scale, bool causal, double rate,
-                              int64_t key, Where where) {
+G::Attended G::FlashAttention(Tensor qkv, Tensor scalars, Tensor segments, int64_t heads, double scale, bool causal,
+                              double rate, int64_t key, Where where) {
   std::vector<Tensor> r =
-      Emit(Op::kFlashAttention, {qkv, scalars},
+      Emit(Op::kFlashAttention, {qkv, scalars, segments},
            {{"heads", heads}, {"scale", scale}, {"causal", causal}, {"rate", rate}, {"key", key}}, where);
   return {.y = r[0], .lse = r[1]};
 }
@@ -143,6 +146,10 @@ Tensor G::Embedding(Tensor table, Tensor ids, Where where) { return EmitOne(Op::
 G::Loss G::CrossEntropy(Tensor logits, Tensor targets, int64_t classes, Where where) {
   std::vector<Tensor> r = Emit(Op::kCrossEntropy, {logits, targets}, {{"classes", classes}}, where);
   return {.losses = r[0], .lse = r[1]};
+}
+G::LossGradient G::CrossEntropyGradient(Tensor logits, Tensor targets, Tensor dlosses, int64_t classes, Where where) {
+  std::vector<Tensor> r = Emit(Op::kCrossEntropyGradient, {logits, targets, dlosses}, {{"classes", classes}}, where);
+  return {.losses = r[0], .dlogits = r[1]};
 }
 
 }  // namespace gptc

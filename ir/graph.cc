@@ -122,4 +122,20 @@ void Graph::Compact() {
   for (Store& store : stores) move(store.value);
 }
 
+void Graph::RenumberStates(const std::vector<int>& place) {
+  Compact();
+  by_state_.clear();
+  for (int id = 0; id < value_count(); ++id) {
+    ValueInfo& info = values_[id];
+    if (info.kind != ValueInfo::Kind::kState) continue;
+    CHECK(place[info.producer] >= 0, "state ", info.name, " was removed and is read");
+    info.producer = place[info.producer];
+    by_state_[info.producer] = Value{id};
+  }
+  for (Store& store : stores) {
+    CHECK(place[store.state] >= 0, "a state was removed and is stored");
+    store.state = place[store.state];
+  }
+}
+
 }  // namespace gptc

@@ -54,6 +54,9 @@ struct OpNode {
   std::vector<Value> results;
   Attributes attributes;  // complete: defaults are filled in
   Location location;
+  // A clone that computes again what an earlier op computed, to save memory: printed, and no two ops are made one again
+  // over it.
+  bool recomputed = false;
 };
 
 struct Output {
@@ -107,6 +110,9 @@ class Graph {
   void Renumber();
   // Drops values that no op, input, output or store mentions any longer, and renumbers. Handles change.
   void Compact();
+  // After states were removed from the module: `place[i]` is where state i stands now, -1 for one that is gone.
+  // REQUIRES: the graph neither reads nor stores those.
+  void RenumberStates(const std::vector<int>& place);
 
  private:
   Value Add(ValueInfo info);

@@ -171,6 +171,8 @@ class GraphParser {
     Attributes attributes;
     if (p_.TakeMark('{')) RETURN_IF_ERROR(ParseAttributes(info, attributes));
     Location location{p_.module.source_name, first.name.line, true};
+    const bool recomputed = p_.token.IsName("recomputed");
+    if (recomputed) p_.Advance();
     if (p_.token.IsName("at")) {
       ASSIGN_OR_RETURN(location, ParseLocation());
     }
@@ -198,6 +200,7 @@ class GraphParser {
     hints_.clear();
     for (const Result& result : results_written_) hints_.emplace_back(result.name.text);
     OpNode& node = graph_.AddOp(*op, std::move(inputs), std::move(attributes), *inferred, std::move(location), hints_);
+    node.recomputed = recomputed;
     for (size_t i = 0; i < results_written_.size(); ++i) {
       const Result& result = results_written_[i];
       ValueInfo& value = graph_.info(node.results[i]);

@@ -133,6 +133,13 @@ int Module::FindState(std::string_view state_name) const {
   return -1;
 }
 
+int StateIndex::Find(std::string_view state_name) {
+  for (; known_ < module_->states.size(); ++known_)
+    by_name_.emplace(module_->states[known_].name, static_cast<int>(known_));
+  const auto at = by_name_.find(std::string(state_name));
+  return at == by_name_.end() ? -1 : at->second;
+}
+
 Graph* Module::FindGraph(std::string_view graph_name) {
   for (Graph& graph : graphs) {
     if (graph.name == graph_name) return &graph;
@@ -167,6 +174,20 @@ std::vector<std::string> Module::Symbols() const {
 Status BindDimensions(Module& module, const std::vector<std::pair<std::string, int64_t>>& sizes) {
   RETURN_IF_ERROR(SetSizes(module, sizes));
   return Binder(module).Bind();
+}
+
+void RemoveStates(Module& module, const std::vector<bool>& unread) {
+  std::vector<int> place;
+  std::vector<State> kept;
+  for (size_t i = 0; i < module.states.size(); ++i) {
+    place.push_back(unread[i] ? -1 : static_cast<int>(kept.size()));
+    if (!unread[i]) kept.push_back(std::move(module.states[i]));
+  }
+  module.states = std::move(kept);
+  for (Graph& graph : module.graphs) {
+    std::erase_if(graph.stores, [&](const Store& store) { return unread[store.state]; });
+    graph.RenumberStates(place);
+  }
 }
 
 }  // namespace gptc

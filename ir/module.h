@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "ir/base/status.h"
 #include "ir/base/type.h"
 #include "ir/graph.h"
@@ -71,7 +72,7 @@ struct Module {
   std::string source;       // the text it was parsed from
   std::string source_name;  // the file of that text, for messages
 
-  int FindState(std::string_view state_name) const;  // -1 where there is none; linear
+  int FindState(std::string_view state_name) const;  // -1 where there is none; linear: see StateIndex
   Graph* FindGraph(std::string_view graph_name);
   const Graph* FindGraph(std::string_view graph_name) const;
   const ConfigValue* FindConfig(std::string_view key) const;
@@ -83,9 +84,24 @@ struct Module {
   }
 };
 
+// Finds states by name in constant time. States may be added meanwhile, at the end; none may go or change its name.
+class StateIndex {
+ public:
+  explicit StateIndex(const Module& module) : module_(&module) {}
+  int Find(std::string_view state_name);  // -1 where there is none
+
+ private:
+  const Module* module_;
+  absl::flat_hash_map<std::string, int> by_name_;
+  size_t known_ = 0;  // so many states are in by_name_
+};
+
 // Replaces every symbol by its dimension's size. Sizes given here go before defaults. Errors: a dimension without a
 // size, an unknown name, a size below 1 or so large that a tensor's bytes would not fit 63 bits.
 Status BindDimensions(Module& module, const std::vector<std::pair<std::string, int64_t>>& sizes);
+
+// Removes the states for which `unread` is set, with the stores to them. REQUIRES: no graph reads them.
+void RemoveStates(Module& module, const std::vector<bool>& unread);
 
 }  // namespace gptc
 

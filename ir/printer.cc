@@ -48,6 +48,7 @@ class Printer {
     for (const OpNode& node : graph.ops) {
       Put("    ");
       PutOp(graph, node);
+      if (node.recomputed) Put(" recomputed");
       const Location& location = node.location;
       if (location.known() && !location.implicit) {
         Put(" at ", IsPlainPath(location.file) ? location.file : Quote(location.file), ":", location.line);

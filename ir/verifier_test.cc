@@ -97,7 +97,7 @@ TEST(Verifier, GraphInvariants) {
             "graph g: op 0, '%a: f32[B, 4] @64 = linear x' (a.cc:7): linear: takes 2 or 3 operands, not 1");
   EXPECT_EQ(After([](M&, G& g) { g.ops[0].attributes.Set("tanh", true); }),
             "graph g: op 0, '%a: f32[B, 4] @64 = linear x, w {tanh = true}' (a.cc:7): linear has no attribute 'tanh'; "
-            "it takes none");
+            "it takes columns, widen");
   EXPECT_EQ(After([](M&, G& g) { g.ops[1].attributes = {}; }),
             "graph g: op 1, '%b: f32[B, 4] = gelu %a' (m.graph:8): its attributes are not complete");
   EXPECT_EQ(After([](M&, G& g) { std::swap(g.ops[0], g.ops[1]); }),

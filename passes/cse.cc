@@ -36,7 +36,7 @@ bool SameValue(const AttributeValue& a, const AttributeValue& b) {
 }
 
 bool Same(const OpNode& a, const OpNode& b) {
-  return a.op == b.op && a.inputs == b.inputs &&
+  return a.op == b.op && a.recomputed == b.recomputed && a.inputs == b.inputs &&
          std::equal(a.attributes.items().begin(), a.attributes.items().end(), b.attributes.items().begin(),
                     b.attributes.items().end(),
                     [](const auto& x, const auto& y) { return x.first == y.first && SameValue(x.second, y.second); });

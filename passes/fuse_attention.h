@@ -9,13 +9,20 @@
 //                                                 ->  %y, %lse = flash_attention %qkv, scalars {heads, scale = c,
 //                                                 causal, ...}
 //
-// Constant factors may stand anywhere on the way from q and k to the softmax, also as divisions; k may be transposed by
-// [0, 2, 3, 1] instead; parts may be slices; without dropout or mask it is the same, and one head needs neither reshape
-// nor transpose. The heads' tensors may have other readers.
+// q, k and v may come from the packed tensor by any reshapes, transposes, splits and slices that leave them side by
+// side in it, in this order; heads and sequences may be one axis; constant factors may stand anywhere on the way from q
+// and k to the softmax, also as divisions. Masks, added, subtracted or selected, may depend on the positions of query
+// and key (causal) and on whether the tokens are of one segment (packed documents); a number of -1e4 or less hides.
+//
+//   %same = compare (reshape segments, [B, 1, T, 1]), (reshape segments, [B, 1, 1, T]) {direction = "eq"}
+//   %t = select %same, %s, -inf                     ->  flash_attention %qkv, scalars, segments {...}
+//
+// The heads' tensors may have other readers; where the heads are not merged, one copy brings them where they are read.
 //
 // Left alone, each with a remark that says why: scores or weights with another reader; scores with another mask or
-// bias; q, k and v that are not the three parts of one tensor; heads of more than 256 elements; types without a kernel.
-// A softmax that does not stand between two products is nobody's attention and gets no remark.
+// bias; q, k and v that do not lie side by side; heads of more than 256 elements; dropout over heads that are counted
+// as sequences; types without a kernel. A softmax that does not stand between two products is nobody's attention and
+// gets no remark.
 #ifndef GPTC_PASSES_FUSE_ATTENTION_H_
 #define GPTC_PASSES_FUSE_ATTENTION_H_
 

@@ -18,9 +18,17 @@ uint64_t Fingerprint(const Module& module) {
 StatusOr<std::vector<PassRecord>> RunPasses(Module& module, std::span<const Pass> passes,
                                             const InstrumentOptions& options, PassContext& context) {
   std::vector<PassRecord> records;
+  std::vector<Pass> active;
+  std::vector<int> places;
   for (size_t i = 0; i < passes.size(); ++i) {
-    const Pass& pass = passes[i];
-    if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) != options.disabled.end()) continue;
+    const auto& disabled = options.disabled;
+    if (std::find(disabled.begin(), disabled.end(), passes[i].name) != disabled.end()) continue;
+    active.push_back(passes[i]);
+    places.push_back(static_cast<int>(i));
+  }
+  for (size_t i = 0; i < active.size(); ++i) {
+    const Pass& pass = active[i];
+    context.set_remaining(std::span(active).subspan(i + 1));
     uint64_t before = options.fingerprint ? Fingerprint(module) : 0;
     auto start = std::chrono::steady_clock::now();
     context.set_pass(pass.name);
@@ -30,8 +38,9 @@ StatusOr<std::vector<PassRecord>> RunPasses(Module& module, std::span<const Pass
       return absl::InternalError(Cat("pass ", pass.name, " left an invalid module: ", valid.message()));
     }
     records.push_back({pass.name, took.count(), options.fingerprint && Fingerprint(module) != before});
-    if (options.after) RETURN_IF_ERROR(options.after(static_cast<int>(i), pass, module));
+    if (options.after) RETURN_IF_ERROR(options.after(places[i], pass, module));
   }
+  context.set_remaining({});
   return records;
 }
 

@@ -12,7 +12,8 @@ double Elements(const Graph& graph, Value value) { return static_cast<double>(El
 
 // Moves data and computes nothing.
 bool IsFree(Op op) {
-  return InfoOf(op).family == "movement" || op == Op::kConstant || op == Op::kCopy || op == Op::kCacheUpdate;
+  return InfoOf(op).family == "movement" || op == Op::kConstant || op == Op::kIota || op == Op::kCopy ||
+         op == Op::kPack || op == Op::kCacheUpdate;
 }
 
 double Flops(const Graph& graph, const OpNode& node) {
@@ -26,7 +27,11 @@ double Flops(const Graph& graph, const OpNode& node) {
       return 2 * result * inner + (node.inputs.size() > 2 ? result : 0);
     }
     case Op::kLinear:
-      return 2 * result * static_cast<double>(graph.type(node.inputs[1]).shape[0]) +
+    case Op::kLinearResidual:
+    case Op::kLinearGelu:
+    case Op::kLinearGeluSaved:
+    case Op::kLinearGeluBackward:  // a sum and an activation are some operations an element, beside 2·in
+      return 2 * result * static_cast<double>(graph.type(node.inputs[0]).shape.back()) +
              (node.inputs.size() > 2 ? result : 0);
     case Op::kCachedAttention: {
       double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
@@ -82,7 +87,7 @@ double Flops(const Graph& graph, const OpNode& node) {
   if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
     per_element = node.attributes.Bool("causal") ? 2.5 : 5;
   if (node.op == Op::kAdamW) per_element = 14;
-  if (family == "loss") per_element = 4;
+  if (family == "loss") per_element = node.op == Op::kCrossEntropyGradient ? 8 : 4;
   return per_element * most;
 }
 
@@ -94,10 +99,13 @@ OperationCount CountOperations(const Graph& graph, const OpNode& node) {
   count.flops = Flops(graph, node);
   for (Value result : node.results) count.bytes += static_cast<double>(ByteCount(graph.type(result)));
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    bool rows_alone = node.op == Op::kEmbedding && i == 0;  // a look-up reads the rows it gives
-    bool in_place = node.op == Op::kCacheUpdate && i == 0;
-    if (in_place) {
+    // A look-up or a slice reads the rows that it gives.
+    const bool rows_alone = (node.op == Op::kEmbedding || node.op == Op::kSlice) && i == 0;
+    const bool updated = (node.op == Op::kCacheUpdate && i == 0) || (node.op == Op::kEmbeddingBackward && i == 2);
+    if (updated) {  // written over: of the whole only the rows that change are touched, once to read and once to write
       count.bytes -= static_cast<double>(ByteCount(graph.type(node.results[0])));
+      if (node.op == Op::kEmbeddingBackward)
+        count.bytes += 2 * static_cast<double>(ByteCount(graph.type(node.inputs[1])));
       continue;
     }
     Value counted = rows_alone ? node.results[0] : node.inputs[i];
@@ -105,5 +113,7 @@ OperationCount CountOperations(const Graph& graph, const OpNode& node) {
   }
   return count;
 }
+
+double NominalSeconds(const OperationCount& count) { return std::max(count.flops / 200e9, count.bytes / 20e9); }
 
 }  // namespace gptc

@@ -41,6 +41,13 @@ TEST(OperationCounts, ALookUpReadsItsRowsAlone) {
   EXPECT_EQ(count.bytes, 4 * (3 * 8 + 3 * 8 + 3));
 }
 
+TEST(OperationCounts, AccumulatingIntoATableTouchesItsRowsAlone) {
+  OperationCount count = CountLast("ids: i32[3], dy: f32[3, 8], table: f32[50000, 8]",
+                                   "%y = embedding_backward ids, dy, table {rows = 50000}");
+  EXPECT_EQ(count.bytes, 4 * (3 + 3 * 8 + 2 * 3 * 8));
+  EXPECT_EQ(CountLast("x: f32[100, 8]", "%y = slice x {axis = 0, start = 0, size = [4]}").bytes, 4 * 2 * 4 * 8);
+}
+
 TEST(OperationCounts, ElementwiseAndReductionsGoOverTheirLargestOperand) {
   EXPECT_EQ(CountLast("a: f32[4, 3], b: f32[3]", "%y = add a, b").flops, 12);
   EXPECT_EQ(CountLast("a: f32[4, 3]", "%y = sum a {axes = [0, 1]}").flops, 12);

@@ -18,12 +18,15 @@ Status PassOptions::Set(std::string_view option, std::string_view value) {
     (option == "compute" ? compute : residual) = *dtype;
     return OkStatus();
   }
-  if (option == "memory_budget") {
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), memory_budget);
-    if (error == std::errc() && end == value.data() + value.size() && memory_budget >= 0) return OkStatus();
-    return UsageError(option, ": '", value, "' is no number of bytes");
+  if (option == "memory_budget" || option == "loss_chunk" || option == "threads") {
+    int64_t& number = option == "threads" ? threads : option == "loss_chunk" ? loss_chunk : memory_budget;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error == std::errc() && end == value.data() + value.size() && number >= 0) return OkStatus();
+    return UsageError(option, ": '", value, "' is no number of ",
+                      option == "threads" ? "threads" : option == "loss_chunk" ? "rows" : "bytes");
   }
-  return UsageError("no pass option is called '", option, "'; there are target, compute, residual and memory_budget");
+  return UsageError("no pass option is called '", option,
+                    "'; there are target, compute, residual, memory_budget, loss_chunk and threads");
 }
 
 }  // namespace gptc

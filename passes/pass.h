@@ -4,6 +4,7 @@
 #define GPTC_PASSES_PASS_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,11 +29,16 @@ struct PassOptions {
   std::string target = "cpu:x86_64";  // resolved: one of CpuTargets()
   DType compute = DType::kF32;        // what matrix products compute in
   DType residual = DType::kF32;       // type of the residual stream
-  int64_t memory_budget = 0;          // bytes for states and arena together; 0: as much as it takes
+  int64_t memory_budget = 0;          // bytes for states, arena and workspace together; 0: as much as it takes
+  int64_t loss_chunk = 0;             // rows of logits that exist at a time; 0: all
+  int64_t threads = 1;                // that the plan will run on; the workspace depends on it
 
-  // Sets one option from text: target, compute, residual (names of dtypes) or memory_budget (bytes).
+  // Sets one option from text: target, compute, residual (names of dtypes), memory_budget (bytes), loss_chunk (rows) or
+  // threads.
   Status Set(std::string_view option, std::string_view value);
 };
+
+struct Pass;
 
 class PassContext {
  public:
@@ -49,12 +55,16 @@ class PassContext {
   }
 
   void set_pass(std::string pass) { pass_ = std::move(pass); }
+  // The passes that will run after this one, for a pass that must know what comes of its module.
+  std::span<const Pass> remaining() const { return remaining_; }
+  void set_remaining(std::span<const Pass> remaining) { remaining_ = remaining; }
   const std::vector<Remark>& remarks() const { return remarks_; }
 
  private:
   PassOptions options_;
   std::string pass_;
   std::vector<Remark> remarks_;
+  std::span<const Pass> remaining_;
 };
 
 using PassFunction = Status (*)(Module& module, PassContext& context);

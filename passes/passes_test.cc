@@ -4,13 +4,19 @@
 
 #include "gtest/gtest.h"
 #include "passes/canonicalize.h"
+#include "passes/chunk_logits.h"
 #include "passes/cse.h"
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_cross_entropy.h"
 #include "passes/fuse_elementwise.h"
+#include "passes/fuse_linear.h"
 #include "passes/fuse_residual_norm.h"
+#include "passes/mixed_precision.h"
+#include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
+#include "passes/recompute.h"
 #include "passes/schedule.h"
 #include "passes/specialize_micro_steps.h"
 #include "passes/testing/text_cases.h"
@@ -23,8 +29,14 @@ constexpr Pass kPasses[] = {
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
+    {"fuse_cross_entropy", &FuseCrossEntropy, true, ""},
+    {"chunk_logits", &ChunkLogits, true, ""},
+    {"mixed_precision", &MixedPrecision, true, ""},
+    {"fuse_linear", &FuseLinear, true, ""},
     {"fuse_residual_norm", &FuseResidualNorm, true, ""},
     {"fuse_elementwise", &FuseElementwise, true, ""},
+    {"pack_weights", &PackWeights, true, ""},
+    {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
     {"schedule", &Schedule, true, ""},

@@ -18,6 +18,9 @@ int64_t Bound(std::span<const Lifetime> lifetimes) {
   return most;
 }
 
+// Pairs of blocks that the local search may look at; beyond some thousand blocks it is left out.
+constexpr int64_t kMostWork = 40'000'000;
+
 struct Placed {
   int64_t offset;
   int64_t bytes;
@@ -76,6 +79,21 @@ Placement PlaceLifetimes(std::span<const Lifetime> given, int64_t alignment) {
   attempt([&](int a, int b) { return length(a) != length(b) ? length(a) > length(b) : bytes(a) > bytes(b); });
   attempt([&](int a, int b) { return bytes(a) * length(a) > bytes(b) * length(b); });
   attempt([&](int a, int b) { return lifetimes[a].begin < lifetimes[b].begin; });
+
+  // Local search: what reaches the top goes first, again and again.
+  const auto count = static_cast<int64_t>(lifetimes.size());
+  const int64_t tries = std::min<int64_t>(200, kMostWork / std::max<int64_t>(1, count * count));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return best.offsets[a] < best.offsets[b]; });
+  for (int64_t i = 0; i < tries && best.peak > best.lower_bound; ++i) {
+    const int64_t peak = PlaceInOrder(lifetimes, order, INT64_MAX, offsets);
+    if (peak < best.peak) {
+      best.peak = peak;
+      best.offsets = offsets;
+    }
+    const auto top = std::find_if(order.begin(), order.end(), [&](int at) { return offsets[at] + bytes(at) == peak; });
+    std::rotate(order.begin(), top, top + 1);
+  }
   if (lifetimes.empty()) best.peak = 0;
   return best;
 }

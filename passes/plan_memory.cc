@@ -4,8 +4,10 @@
 #include <map>
 
 #include "ir/base/check.h"
+#include "ir/base/target.h"
 #include "passes/place_lifetimes.h"
 #include "passes/rewriter.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -290,6 +292,33 @@ MemorySummary SummarizeMemory(const Module& module, const Graph& graph) {
       summary.arena_bytes = std::max(summary.arena_bytes, info.offset + Aligned(ByteCount(info.type)));
   }
   return summary;
+}
+
+StatusOr<MemoryNeed> PlannedMemory(Module module, const PassContext& context) {
+  PassContext inner(context.options());
+  bool planned = false;
+  for (const Pass& pass : context.remaining()) {
+    RETURN_IF_ERROR(pass.run(module, inner));
+    planned |= pass.run == &PlanMemory;
+  }
+  if (!planned) RETURN_IF_ERROR(PlanMemory(module, inner));
+  const bool bf16 = HasBf16Products(context.options().target);
+  MemoryNeed need{.states = StateBytes(module)};
+  for (const Graph& graph : module.graphs) {
+    for (int id = 0; id < graph.value_count(); ++id) {
+      const ValueInfo& info = graph.info(Value{id});
+      if (info.offset >= 0) need.arena = std::max(need.arena, info.offset + Aligned(ByteCount(info.type)));
+    }
+    for (const OpNode& node : graph.ops) {
+      std::vector<Type> inputs, results;
+      for (Value input : node.inputs) inputs.push_back(graph.type(input));
+      for (Value result : node.results) results.push_back(graph.type(result));
+      need.workspace =
+          std::max(need.workspace,
+                   WorkspaceOf(node.op, inputs, results, node.attributes, bf16).Bytes(context.options().threads));
+    }
+  }
+  return need;
 }
 
 int64_t StateBytes(const Module& module) {

@@ -29,6 +29,15 @@ struct MemorySummary {
 MemorySummary SummarizeMemory(const Module& module, const Graph& graph);
 int64_t StateBytes(const Module& module);
 
+// Bytes that running takes.
+struct MemoryNeed {
+  int64_t states = 0, arena = 0;
+  int64_t workspace = 0;  // runtime/plan/workspace.h
+  int64_t Total() const { return states + arena + workspace; }
+};
+// What the module will take once the passes that remain have run; works on a copy.
+StatusOr<MemoryNeed> PlannedMemory(Module module, const PassContext& context);
+
 }  // namespace gptc
 
 #endif  // GPTC_PASSES_PLAN_MEMORY_H_

@@ -57,6 +57,10 @@ const std::vector<Folder>& Order() {
     all.push_back({"runtime", with({"runtime/exec"})});  // further devices and communication
     all.push_back({"frontends", with({"frontends/common", "runtime/exec", "runtime/cpu", "runtime/data",
                                       "runtime/generate", "runtime/train", "runtime"})});
+    // Benchmarks stand on both sides, as tests do; nothing stands on them.
+    std::vector<std::string> everything;
+    for (const Folder& folder : all) everything.push_back(folder.path);
+    all.push_back({"bench", everything});
     return all;
   }();
   return order;
@@ -96,7 +100,7 @@ std::vector<std::string> FilesBelow(const std::string& folder) {
 
 std::vector<std::string> ProjectFiles() {
   std::vector<std::string> files;
-  for (const char* top : {"ir", "autodiff", "passes", "models", "runtime", "frontends"}) {
+  for (const char* top : {"ir", "autodiff", "passes", "models", "runtime", "frontends", "bench"}) {
     std::vector<std::string> below = FilesBelow(top);
     files.insert(files.end(), below.begin(), below.end());
   }

@@ -21,7 +21,7 @@ Cotangents VjpSoftmax(const VjpContext& c) {
 // The weights are computed anew from q, k and the saved logarithms of their sums.
 Cotangents VjpFlashAttention(const VjpContext& c) {
   std::vector<Tensor> operands = {c.dy(), c.input(0), c.result(0), c.result(1)};
-  if (c.has(1)) operands.push_back(c.input(1));
+  for (size_t i = 1; i < c.inputs.size(); ++i) operands.push_back(c.input(i));  // scalars, segments
   Cotangents cotangents = {c.g.EmitOne(Op::kFlashAttentionBackward, std::move(operands), c.attributes)};
   cotangents.resize(c.inputs.size());
   return cotangents;

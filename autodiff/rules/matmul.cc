@@ -51,6 +51,10 @@ Cotangents VjpMatMul(const VjpContext& c) {
 
 Cotangents VjpLinear(const VjpContext& c) {
   GraphBuilder& g = c.g;
+  if (c.attributes.Int("columns") != 0) {
+    g.Fail(InvalidArgument("linear by a packed matrix has no gradient: weights are packed after differentiation"));
+    return {Tensor{}, Tensor{}};
+  }
   const Tensor x = c.input(0), w = c.input(1), dy = LikeOperands(c);
   const Tensor dy_rows = AsRows(g, dy);
   // A vector x has no rows for matmul.

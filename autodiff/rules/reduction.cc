@@ -7,8 +7,9 @@
 namespace gptc {
 
 Cotangents VjpSum(const VjpContext& c) {
-  const Shape shape = c.input(0).shape();
-  return {c.g.Broadcast(KeepReducedAxes(c.g, c.dy(), shape, c.attributes.Ints("axes")), shape)};
+  const Type x = c.input(0).type();
+  const Tensor dy = c.dy().type().dtype == x.dtype ? c.dy() : c.g.Cast(c.dy(), x.dtype);  // it was widened
+  return {c.g.Broadcast(KeepReducedAxes(c.g, dy, x.shape, c.attributes.Ints("axes")), x.shape)};
 }
 
 Cotangents VjpMean(const VjpContext& c) {

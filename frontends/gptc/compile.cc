@@ -1,12 +1,16 @@
 // gptc compile, gptc opt, gptc passes: what runs passes.
 #include "frontends/gptc/compile.h"
 
+#include <charconv>
 #include <cstdio>
 
 #include "absl/strings/str_format.h"
+#include "frontends/common/byte_size.h"
 #include "frontends/common/terminal.h"
+#include "frontends/gptc/batch_size.h"
 #include "frontends/gptc/input.h"
 #include "frontends/gptc/pipeline.h"
+#include "ir/base/target.h"
 #include "ir/printer.h"
 #include "ir/verifier.h"
 #include "nlohmann/json.hpp"
@@ -19,11 +23,15 @@ using Json = nlohmann::ordered_json;
 
 // The flags that bind dimensions.
 struct DimensionFlags {
-  int64_t batch = 1, seq = 0, decode_batch = 1, prefill = 0;
+  static constexpr int64_t kMostBatch = int64_t{1} << 20;
+  std::string batch = "1";  // or "auto"
+  int64_t seq = 0, decode_batch = 1, prefill = 0;
+
+  bool AutoBatch() const { return batch == "auto"; }
 
   void Declare(CLI::App& app) {
-    app.add_option("--batch", batch, "Sequences in a micro-batch (B)")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+    app.add_option("--batch", batch, "Sequences in a micro-batch (B); auto: the most that fit --memory-budget")
+        ->check([](const std::string& text) { return CheckBatch(text); })
         ->capture_default_str()
         ->group("Shapes");
     app.add_option("--seq", seq, "Tokens in a sequence (T); default: the model's context")
@@ -38,7 +46,14 @@ struct DimensionFlags {
         ->group("Shapes");
   }
 
-  // Sizes for those dimensions that the module has.
+  static std::string CheckBatch(const std::string& text) {
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool good = error == std::errc() && end == text.data() + text.size() && number >= 1 && number <= kMostBatch;
+    return good || text == "auto" ? "" : Cat(text, " is neither a number from 1 to ", kMostBatch, " nor auto");
+  }
+
+  // Sizes for those dimensions that the module has; B is 1 where it is to be found.
   StatusOr<std::vector<std::pair<std::string, int64_t>>> Sizes(const Module& module) const {
     int context_at = module.FindDimension("context");
     int64_t context = context_at >= 0 ? module.dimensions[context_at].value : -1;
@@ -51,8 +66,8 @@ struct DimensionFlags {
     if (context > 0 && prefill > context)
       return InvalidArgument("--prefill ", prefill, ": the model's context is ", context, " tokens");
     std::vector<std::pair<std::string, int64_t>> sizes;
-    for (const auto& [name, size] :
-         {std::pair{"B", batch}, {"T", t}, {"decode_B", decode_batch}, {"prefill_T", prefill}}) {
+    const int64_t b = AutoBatch() ? 1 : std::stoll(batch);
+    for (const auto& [name, size] : {std::pair{"B", b}, {"T", t}, {"decode_B", decode_batch}, {"prefill_T", prefill}}) {
       if (size > 0 && module.FindDimension(name) >= 0) sizes.emplace_back(name, size);
     }
     return sizes;
@@ -72,13 +87,21 @@ class CompileCommand : public Subcommand {
         ->capture_default_str()
         ->group("Code");
     app.add_option("--precision", options_.precision, "What matrix products compute in")
-        ->check(CLI::IsMember({"f32", "bf16"}))
+        ->check(CLI::IsMember({"f32", "bf16", "f16"}))
         ->capture_default_str()
         ->group("Code");
     app.add_option("--residual", residual_, "Type of the residual stream")
         ->check(CLI::IsMember({"f32", "bf16"}))
         ->capture_default_str()
         ->group("Code");
+    app.add_option("--loss-chunk", options_.loss_chunk,
+                   "Rows of logits that exist at a time: less memory for a large vocabulary; 0: all")
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+        ->capture_default_str()
+        ->group("Memory");
+    budget_option_ = app.add_option("--memory-budget", budget_,
+                                    "What the plan may take in all: 6GiB, 1500MB, bytes, or auto for what is free")
+                         ->group("Memory");
     app.add_option("--disable", options_.disabled, "Leave this pass out; may be repeated")->group("Passes");
     app.add_option("--print-after", print_after_, "Print the text form after this pass, or after 'all'")
         ->group("Passes");
@@ -89,12 +112,17 @@ class CompileCommand : public Subcommand {
   }
 
   Status Run() override {
-    if (residual_ != "f32") return UsageError("--residual ", residual_, ": this version computes in f32");
+    options_.residual = *DTypeNamed(residual_);
     if (!print_after_.empty() && print_after_ != "all")
       RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
     if (!dump_dir_.empty()) RETURN_IF_ERROR(MakeDirectories(dump_dir_));
     ASSIGN_OR_RETURN(Module module, ReadModule(graph_));
     ASSIGN_OR_RETURN(options_.dimensions, dimensions_.Sizes(module));
+    if (budget_option_->count() > 0 || dimensions_.AutoBatch()) {
+      ASSIGN_OR_RETURN(options_.memory_budget, ParseMemoryBudget(budget_));
+    }
+    if (dimensions_.AutoBatch()) RETURN_IF_ERROR(FindBatch(module));
+    const Module source = options_.memory_budget > 0 ? module : Module();
     options_.instrument.fingerprint = Verbosity() > 0;
     options_.instrument.after = [this](int index, const Pass& pass, const Module& m) {
       return Show(index + 1, pass.name, m);
@@ -105,16 +133,50 @@ class CompileCommand : public Subcommand {
       LogVerbose(
           absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
     }
+    if (result.plan.precision == "bf16" && !HasBf16Products(result.plan.target)) {
+      Log(Cat("note: ", result.plan.target, " has no products of bf16: they are computed in f32"));
+    }
     if (remarks_) {
       for (const auto& remark : result.plan.remarks) {
         Log(Cat(remark->location.empty() ? "" : Cat(remark->location, ": "), remark->pass,
                 remark->done ? ": " : ": not done: ", remark->text));
       }
     }
+    if (options_.memory_budget > 0 && result.peak_bytes > options_.memory_budget)
+      return OverBudget(source, result.peak_bytes);
     return WriteOutput(output_, SerializePlan(result.plan));
   }
 
  private:
+  // --batch auto.
+  Status FindBatch(const Module& module) {
+    if (module.FindDimension("B") < 0) return UsageError("--batch auto: the model has no dimension B");
+    ASSIGN_OR_RETURN(const BatchAdvice advice, LargestBatch(module, options_, DimensionFlags::kMostBatch));
+    if (advice.batch == 0) {
+      return InvalidArgument("--batch auto: a batch of 1 takes ", HumanBytes(advice.bytes), " (", Grouped(advice.bytes),
+                             " bytes) at least, more than the budget of ", HumanBytes(options_.memory_budget),
+                             "; give a larger --memory-budget or a smaller --seq");
+    }
+    for (auto& [name, size] : options_.dimensions) {
+      if (name == "B") size = advice.batch;
+    }
+    Log(Cat("batch ", advice.batch, ": the largest that fits ", HumanBytes(options_.memory_budget),
+            advice.next > 0 ? Cat("; ", advice.batch + 1, " would take ", HumanBytes(advice.next)) : ""));
+    return OkStatus();
+  }
+
+  // The budget is not met: what would meet it.
+  Status OverBudget(const Module& module, int64_t bytes) const {
+    std::string advice = "; give that as --memory-budget";
+    if (module.FindDimension("B") >= 0) {
+      ASSIGN_OR_RETURN(const BatchAdvice found, LargestBatch(module, options_, DimensionFlags::kMostBatch));
+      advice += found.batch > 0 ? Cat(", or --batch ", found.batch, ", the largest that fits")
+                                : Cat("; --batch 1 takes ", HumanBytes(found.bytes), ", so try a smaller --seq");
+    }
+    return InvalidArgument("--memory-budget ", budget_, ": the plan takes ", HumanBytes(bytes), " (", Grouped(bytes),
+                           " bytes) at least", advice);
+  }
+
   Status Show(int index, std::string_view stage, const Module& module) {
     if (print_after_ != "all" && print_after_ != stage) return OkStatus();
     std::string text = PrintModule(module);
@@ -125,7 +187,8 @@ class CompileCommand : public Subcommand {
     return WriteOutput(absl::StrFormat("%s/%02d_%s.graph", dump_dir_, index, std::string(stage)), text);
   }
 
-  std::string graph_, output_, print_after_, dump_dir_, residual_ = "f32";
+  std::string graph_, output_, budget_ = "auto", print_after_, dump_dir_, residual_ = "f32";
+  CLI::Option* budget_option_ = nullptr;
   bool remarks_ = false;
   DimensionFlags dimensions_;
   CompileOptions options_;

@@ -25,13 +25,15 @@ struct CompileOptions {
   std::string target = "native";
   std::string precision = "f32";  // f32 or bf16
   DType residual = DType::kF32;
-  int64_t memory_budget = 0;  // bytes; 0: none
+  int64_t memory_budget = 0;  // bytes that `recompute` works towards; 0: none. Compilation says whether it got there
+  int64_t loss_chunk = 0;     // rows of logits that exist at a time; 0: all
   std::vector<std::string> disabled;
   InstrumentOptions instrument;  // `disabled` is filled in from above
 };
 
 struct Compilation {
   plan::PlanT plan;
+  int64_t peak_bytes = 0;  // what training takes on as many threads as this machine has
   std::vector<PassRecord> passes;
 };
 

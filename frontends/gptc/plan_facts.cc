@@ -1,81 +1,47 @@
 #include "frontends/gptc/plan_facts.h"
 
 #include <algorithm>
-#include <map>
-
-#include "ir/base/op_table.h"
 
 namespace gptc {
 namespace {
 
-bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
-
-// Blocks of arena memory with the steps between which they hold something.
-struct Live {
-  int64_t begin, end, bytes;
-  uint32_t buffer;
-  int64_t writer;
-};
-
-std::vector<Live> Lifetimes(const plan::EntryT& entry) {
-  int64_t steps = static_cast<int64_t>(entry.steps.size());
-  std::vector<int64_t> first(entry.buffers.size(), steps), last(entry.buffers.size(), -1),
-      writer(entry.buffers.size(), -1);
-  for (const auto& port : entry.inputs) first[port->buffer] = 0;
-  for (int64_t i = 0; i < steps; ++i) {
-    for (uint32_t buffer : entry.steps[i]->inputs) last[buffer] = i;
-    for (uint32_t buffer : entry.steps[i]->results) {
-      if (!IsView(*entry.steps[i])) writer[buffer] = i;
-      first[buffer] = std::min(first[buffer], i);
-      last[buffer] = std::max(last[buffer], i);
-    }
+void AddKernels(const plan::EntryT& entry, std::vector<KernelFact>& facts) {
+  for (const auto& step : entry.steps) {
+    if (IsView(*step)) continue;
+    const std::string dtype(NameOf(ComputesIn(entry, *step)));
+    auto at = std::find_if(facts.begin(), facts.end(),
+                           [&](const KernelFact& f) { return f.name == step->kernel && f.dtype == dtype; });
+    if (at == facts.end()) at = facts.insert(facts.end(), {step->kernel, dtype});
+    ++at->count;
+    at->flops += step->flops;
+    at->bytes += step->bytes;
   }
-  for (const auto& port : entry.outputs) last[port->buffer] = steps - 1;
-  // Values that follow one another in one place (views, in-place results) are one block: the one that is there at a
-  // step counts.
-  std::vector<Live> lives;
-  for (uint32_t b = 0; b < entry.buffers.size(); ++b) {
-    if (entry.buffers[b]->state < 0 && last[b] >= first[b])
-      lives.push_back({first[b], last[b], ByteCount(TypeOf(*entry.buffers[b])), b, writer[b]});
-  }
-  return lives;
-}
-
-std::vector<Live> AliveAt(const plan::EntryT& entry, const std::vector<Live>& lives, int64_t step) {
-  std::map<int64_t, Live> by_offset;
-  for (const Live& live : lives) {
-    if (live.begin <= step && step <= live.end) {
-      Live& held = by_offset.try_emplace(entry.buffers[live.buffer]->offset, live).first->second;
-      if (live.bytes > held.bytes || (live.bytes == held.bytes && live.writer > held.writer)) held = live;
-    }
-  }
-  std::vector<Live> alive;
-  for (const auto& [offset, live] : by_offset) alive.push_back(live);
-  return alive;
+  std::stable_sort(facts.begin(), facts.end(),
+                   [](const KernelFact& a, const KernelFact& b) { return a.flops > b.flops; });
 }
 
 }  // namespace
 
+std::vector<KernelFact> KernelsOf(const plan::EntryT& entry) {
+  std::vector<KernelFact> facts;
+  AddKernels(entry, facts);
+  return facts;
+}
+
+std::vector<const plan::EntryT*> EntriesOfStep(const plan::PlanT& plan) {
+  std::vector<const plan::EntryT*> entries;
+  for (const char* name : {"micro_step.only", "update"}) {
+    if (const plan::EntryT* entry = FindEntry(plan, name); entry != nullptr) entries.push_back(entry);
+  }
+  if (!entries.empty()) return entries;
+  if (const plan::EntryT* score = FindEntry(plan, "score"); score != nullptr) return {score};
+  for (const auto& entry : plan.entries) entries.push_back(entry.get());
+  return entries;
+}
+
 std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan) {
   std::vector<KernelFact> facts;
-  bool trains = FindEntry(plan, "micro_step.only") != nullptr;
-  for (const char* name : {"micro_step.only", "update", "score"}) {
-    const plan::EntryT* entry = FindEntry(plan, name);
-    if (entry == nullptr || (trains && entry->name == "score")) continue;
-    for (const auto& step : entry->steps) {
-      if (IsView(*step)) continue;
-      uint32_t of = step->inputs.empty() ? step->results[0] : step->inputs[0];
-      std::string dtype(NameOf(static_cast<DType>(entry->buffers[of]->dtype)));
-      auto at = std::find_if(facts.begin(), facts.end(),
-                             [&](const KernelFact& f) { return f.name == step->kernel && f.dtype == dtype; });
-      if (at == facts.end()) at = facts.insert(facts.end(), {step->kernel, dtype});
-      ++at->count;
-      at->flops += step->flops;
-      at->bytes += step->bytes;
-    }
-  }
-  std::stable_sort(facts.begin(), facts.end(),
-                   [](const KernelFact& a, const KernelFact& b) { return a.flops > b.flops; });
+  for (const plan::EntryT* entry : EntriesOfStep(plan)) AddKernels(*entry, facts);
   return facts;
 }
 
@@ -91,32 +57,6 @@ std::vector<EntryFact> Entries(const plan::PlanT& plan) {
     facts.push_back(fact);
   }
   return facts;
-}
-
-std::vector<int64_t> ArenaOverTime(const plan::EntryT& entry) {
-  std::vector<Live> lives = Lifetimes(entry);
-  std::vector<int64_t> used(entry.steps.size());
-  for (size_t i = 0; i < used.size(); ++i) {
-    for (const Live& live : AliveAt(entry, lives, static_cast<int64_t>(i))) used[i] += live.bytes;
-  }
-  return used;
-}
-
-std::vector<Holder> PeakHolders(const plan::EntryT& entry) {
-  std::vector<int64_t> used = ArenaOverTime(entry);
-  if (used.empty()) return {};
-  int64_t peak = std::max_element(used.begin(), used.end()) - used.begin();
-  std::vector<Holder> holders;
-  for (const Live& live : AliveAt(entry, Lifetimes(entry), peak)) {
-    std::string what = "an input";
-    if (live.writer >= 0) {
-      const plan::StepT& step = *entry.steps[live.writer];
-      what = step.location.empty() ? step.kernel : Cat(step.kernel, " from ", step.location);
-    }
-    holders.push_back({what, TypeText(TypeOf(*entry.buffers[live.buffer])), live.bytes});
-  }
-  std::stable_sort(holders.begin(), holders.end(), [](const Holder& a, const Holder& b) { return a.bytes > b.bytes; });
-  return holders;
 }
 
 std::vector<std::pair<std::string, int64_t>> StateBytesByKind(const plan::PlanT& plan) {

@@ -17,13 +17,6 @@ struct KernelFact {
   double flops = 0, bytes = 0;
 };
 
-// One value at an entry point's moment of largest use.
-struct Holder {
-  std::string what;  // "matmul from models/gpt2.cc:120"
-  std::string type;  // "f32[4, 256, 50257]"
-  int64_t bytes = 0;
-};
-
 struct EntryFact {
   std::string name;
   int64_t steps = 0;  // kernels launched
@@ -31,14 +24,13 @@ struct EntryFact {
   double flops = 0, bytes = 0;
 };
 
-// Kernels of one optimizer step of one micro-batch (micro_step.only, then update), or of `score` where the plan does
-// not train; the largest share of operations first.
+// What one step runs: micro_step.only and update, an optimizer step of one micro-batch; `score` where the plan does not
+// train; every entry point of a plan that has none of them.
+std::vector<const plan::EntryT*> EntriesOfStep(const plan::PlanT& plan);
+// Kernels of an entry point, or of one step; the largest share of operations first.
+std::vector<KernelFact> KernelsOf(const plan::EntryT& entry);
 std::vector<KernelFact> KernelsOfStep(const plan::PlanT& plan);
 std::vector<EntryFact> Entries(const plan::PlanT& plan);
-// Bytes of arena in use at each step of the entry point.
-std::vector<int64_t> ArenaOverTime(const plan::EntryT& entry);
-// What is alive at the entry point's peak, largest first.
-std::vector<Holder> PeakHolders(const plan::EntryT& entry);
 // Bytes of each kind of state: "parameter", ...
 std::vector<std::pair<std::string, int64_t>> StateBytesByKind(const plan::PlanT& plan);
 

@@ -185,7 +185,8 @@ std::string AttributeText(const AttributeValue& value) {
 
 bool IsFusible(Op op) {
   const std::string& family = InfoOf(op).family;
-  return family == "elementwise" || family == "activation" || family == "reduction" || op == Op::kBroadcast;
+  return (family == "elementwise" && op != Op::kIota) || family == "activation" || family == "reduction" ||
+         op == Op::kBroadcast;
 }
 
 StatusOr<FusedRegion> ParseFusedRegion(std::string_view text, int inputs) { return Parser(text, inputs).Parse(); }

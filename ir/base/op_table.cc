@@ -160,6 +160,13 @@ std::string_view NameOf(AttributeType type) {
   return kNames[static_cast<size_t>(type)];
 }
 
+namespace {
+size_t RequiredCount(const std::vector<OperandSpec>& inputs) {
+  return static_cast<size_t>(
+      std::count_if(inputs.begin(), inputs.end(), [](const OperandSpec& input) { return !input.optional; }));
+}
+}  // namespace
+
 const OperandSpec& OpInfo::Input(size_t i) const { return inputs[std::min(i, inputs.size() - 1)]; }
 
 std::vector<int> OpInfo::AliasCandidates(size_t result, size_t input_count) const {
@@ -179,14 +186,15 @@ bool OpInfo::MayAlias(size_t result, size_t input) const {
 bool OpInfo::AcceptsInputCount(size_t count) const {
   if (inputs.empty()) return count == 0;
   if (inputs.back().variadic) return count >= inputs.size();
-  return count == inputs.size() || (inputs.back().optional && count + 1 == inputs.size());
+  return count <= inputs.size() && count >= RequiredCount(inputs);
 }
 
 std::string OpInfo::InputCountText() const {
   size_t count = inputs.size();
   if (count != 0 && inputs.back().variadic) return Cat("at least ", count);
-  if (count != 0 && inputs.back().optional) return Cat(count - 1, " or ", count);
-  return Cat(count);
+  const size_t required = RequiredCount(inputs);
+  if (required == count) return Cat(count);
+  return Cat(required, required + 1 == count ? " or " : " to ", count);
 }
 
 const AttributeSpec* OpInfo::Attribute(std::string_view attribute) const {

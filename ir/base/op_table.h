@@ -56,7 +56,7 @@ struct OpInfo {
   Gradient gradient;
   Execution execution;
 
-  // "2", "2 to 3" or "at least 1": how many inputs an op takes.
+  // "2", "2 or 3", "1 to 3" or "at least 1": how many inputs an op takes.
   std::string InputCountText() const;
   bool AcceptsInputCount(size_t count) const;
   // The spec of the i-th input (the variadic one for all of its tail).

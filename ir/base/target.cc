@@ -19,6 +19,8 @@ static size_t NativeRank() {
   return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
 }
 
+bool HasBf16Products(std::string_view target) { return target == "cpu:avx512_bf16"; }
+
 std::string NativeTarget() { return CpuTargets()[NativeRank()]; }
 
 StatusOr<std::string> ResolveTarget(std::string_view target) {

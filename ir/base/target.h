@@ -13,6 +13,8 @@ namespace gptc {
 
 // "cpu:x86_64", "cpu:avx2", "cpu:avx512", "cpu:avx512_bf16", in this order.
 std::span<const std::string> CpuTargets();
+// Whether bf16 matrices are multiplied as they are there, and not through f32.
+bool HasBf16Products(std::string_view target);
 // The best CPU target of this machine.
 std::string NativeTarget();
 // "native" becomes NativeTarget(). UsageError with a suggestion for what is no target.

@@ -31,9 +31,9 @@ Status RequirePerSequence(const InferContext& c, size_t i, size_t x) {
   return RequireShape(c, i, {c.input(x).shape[0]});
 }
 
-// qkv at operand i: [B, T, 3C] with C = heads · head_size; and the attributes that both directions share. `scalars` is
-// the optional operand's place.
-Status RequireFlashAttention(const InferContext& c, size_t i, size_t scalars) {
+// qkv at operand i: [B, T, 3C] with C = heads · head_size; the attributes that both directions share, and the optional
+// operands, from `options` on: scalars where the rate is above 0, then segments.
+Status RequireFlashAttention(const InferContext& c, size_t i, size_t options) {
   RETURN_IF_ERROR(RequireFloat(c, i));
   if (c.input(i).shape.size() != 3) return InvalidArgument("qkv must have the axes [B, T, 3·C]: ", c.Describe(i));
   const int64_t heads = c.attributes.Int("heads"), width = c.input(i).shape[2];
@@ -44,9 +44,14 @@ Status RequireFlashAttention(const InferContext& c, size_t i, size_t scalars) {
   const double rate = c.attributes.Double("rate");
   if (!(rate >= 0 && rate < 1)) return InvalidArgument("rate is ", ShortestDouble(rate), ", it must be in [0, 1)");
   if (c.attributes.Int("key") < 0) return InvalidArgument("key must be 0 or more");
-  if (c.has(scalars)) return RequireScalars(c, scalars);
-  if (rate > 0) return InvalidArgument("a rate above 0 needs the operand scalars");
-  return OkStatus();
+  if (rate > 0) {
+    if (!c.has(options)) return InvalidArgument("a rate above 0 needs the operand scalars");
+    RETURN_IF_ERROR(RequireScalars(c, options++));
+  }
+  if (!c.has(options)) return OkStatus();
+  if (c.has(options + 1)) return InvalidArgument("with rate 0 there is no operand scalars");
+  RETURN_IF_ERROR(RequireDType(c, options, DType::kI32));
+  return RequireShape(c, options, {c.input(i).shape[0], c.input(i).shape[1]});
 }
 
 // What flash_attention gives for `qkv`.

@@ -81,6 +81,16 @@ InferResult InferConstant(const InferContext& c) {
   return std::vector<Type>{std::move(type)};
 }
 
+InferResult InferIota(const InferContext& c) {
+  const Shape& shape = c.attributes.Ints("shape");
+  const int64_t axis = c.attributes.Int("axis"), rank = static_cast<int64_t>(shape.size());
+  if (axis < 0 || axis >= rank) {
+    return InvalidArgument("axis is ", axis, ", the shape ", ShapeText(shape, c.symbols), " has ", rank, " axes");
+  }
+  if (shape[axis] > int64_t{1} << 31) return InvalidArgument("an axis of ", shape[axis], " has indices beyond i32");
+  return std::vector<Type>{{DType::kI32, shape}};
+}
+
 InferResult InferCopy(const InferContext& c) { return std::vector<Type>{c.input(0)}; }
 
 }  // namespace gptc

@@ -35,4 +35,11 @@ InferResult InferCrossEntropyBackward(const InferContext& c) {
   return std::vector<Type>{c.input(0)};
 }
 
+InferResult InferCrossEntropyGradient(const InferContext& c) {
+  RETURN_IF_ERROR(RequireLogitsAndTargets(c));
+  RETURN_IF_ERROR(RequireDType(c, 2, StatisticsDType(c.input(0).dtype)));
+  RETURN_IF_ERROR(RequireShape(c, 2, c.input(1).shape));
+  return std::vector<Type>{c.input(2), c.input(0)};
+}
+
 }  // namespace gptc

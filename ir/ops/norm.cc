@@ -19,6 +19,10 @@ Status RequireEpsilon(const InferContext& c) {
   return InvalidArgument("epsilon is ", ShortestDouble(epsilon), ", it must be 0 or more");
 }
 
+Type NormalizedOf(const InferContext& c) {
+  return {c.attributes.Bool("narrow") ? DType::kBF16 : c.input(0).dtype, c.input(0).shape};
+}
+
 Type StatisticsOf(const Type& x) { return {StatisticsDType(x.dtype), RowsOf(x.shape)}; }
 
 // dy of x's shape and any float type; statistics as the forward op makes them.
@@ -31,9 +35,9 @@ InferResult Backward(const InferContext& c, size_t statistics, size_t weight_gra
     RETURN_IF_ERROR(RequireDType(c, i, StatisticsDType(x.dtype)));
     RETURN_IF_ERROR(RequireShape(c, i, RowsOf(x.shape)));
   }
-  std::vector<Type> types = {c.input(0)};
+  std::vector<Type> types = {x};
   if (const size_t dsum = 3 + statistics; c.has(dsum)) {
-    RETURN_IF_ERROR(RequireDType(c, dsum, types[0].dtype));
+    RETURN_IF_ERROR(RequireDType(c, dsum, x.dtype));
     RETURN_IF_ERROR(RequireSameShape(c, dsum, 1));
   }
   types.resize(1 + weight_gradients, {StatisticsDType(x.dtype), {x.shape.back()}});
@@ -54,13 +58,13 @@ InferResult InferLayerNorm(const InferContext& c) {
   if (c.has(2)) RETURN_IF_ERROR(RequireRows(c, 0, 2));
   RETURN_IF_ERROR(RequireEpsilon(c));
   Type statistics = StatisticsOf(c.input(0));
-  return std::vector<Type>{c.input(0), statistics, statistics};
+  return std::vector<Type>{NormalizedOf(c), statistics, statistics};
 }
 
 InferResult InferRmsNorm(const InferContext& c) {
   RETURN_IF_ERROR(RequireRows(c, 0, 1));
   RETURN_IF_ERROR(RequireEpsilon(c));
-  return std::vector<Type>{c.input(0), StatisticsOf(c.input(0))};
+  return std::vector<Type>{NormalizedOf(c), StatisticsOf(c.input(0))};
 }
 
 InferResult InferResidualLayerNorm(const InferContext& c) {
@@ -69,14 +73,14 @@ InferResult InferResidualLayerNorm(const InferContext& c) {
   if (c.has(3)) RETURN_IF_ERROR(RequireRows(c, 0, 3));
   RETURN_IF_ERROR(RequireEpsilon(c));
   Type statistics = StatisticsOf(c.input(0));
-  return std::vector<Type>{c.input(0), c.input(0), statistics, statistics};
+  return std::vector<Type>{c.input(0), NormalizedOf(c), statistics, statistics};
 }
 
 InferResult InferResidualRmsNorm(const InferContext& c) {
   RETURN_IF_ERROR(RequireRows(c, 0, 2));
   RETURN_IF_ERROR(RequireResidual(c));
   RETURN_IF_ERROR(RequireEpsilon(c));
-  return std::vector<Type>{c.input(0), c.input(0), StatisticsOf(c.input(0))};
+  return std::vector<Type>{c.input(0), NormalizedOf(c), StatisticsOf(c.input(0))};
 }
 
 InferResult InferLayerNormBackward(const InferContext& c) { return Backward(c, 2, 2); }

@@ -3,7 +3,7 @@
 namespace gptc {
 namespace {
 
-InferResult Reduced(const InferContext& c) {
+InferResult Reduced(const InferContext& c, DType dtype) {
   const std::vector<int64_t>& axes = c.attributes.Ints("axes");
   for (size_t i = 0; i < axes.size(); ++i) {
     RETURN_IF_ERROR(RequireAxis(c, 0, axes[i]));
@@ -11,7 +11,7 @@ InferResult Reduced(const InferContext& c) {
       return InvalidArgument("axes must ascend, each once, not [", Join(axes, ", "), "]");
     }
   }
-  Type type{c.input(0).dtype, {}};
+  Type type{dtype, {}};
   size_t next = 0;
   for (size_t axis = 0; axis < c.input(0).shape.size(); ++axis) {
     if (next < axes.size() && axes[next] == static_cast<int64_t>(axis)) {
@@ -27,16 +27,17 @@ InferResult Reduced(const InferContext& c) {
 }  // namespace
 
 InferResult InferSum(const InferContext& c) {
-  RETURN_IF_ERROR(RequireNumber(c, 0));
-  return Reduced(c);
+  const bool widen = c.attributes.Bool("widen");
+  RETURN_IF_ERROR(widen ? RequireFloat(c, 0) : RequireNumber(c, 0));
+  return Reduced(c, WidenedDType(c));
 }
 InferResult InferMean(const InferContext& c) {
   RETURN_IF_ERROR(RequireFloat(c, 0));
-  return Reduced(c);
+  return Reduced(c, c.input(0).dtype);
 }
 InferResult InferReduceMax(const InferContext& c) {
   RETURN_IF_ERROR(RequireNumber(c, 0));
-  return Reduced(c);
+  return Reduced(c, c.input(0).dtype);
 }
 
 }  // namespace gptc

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/base/packing.h"
 #include "ir/base/scalars.h"
 
 namespace gptc {
@@ -76,6 +77,37 @@ Status RequireDims(const InferContext& c, std::string_view attribute) {
     }
   }
   return OkStatus();
+}
+
+StatusOr<Type> ProductWithWeights(const InferContext& c, bool transposed) {
+  RETURN_IF_ERROR(RequireFloat(c, 0));
+  RETURN_IF_ERROR(RequireSameDType(c, 1, 0));
+  RETURN_IF_ERROR(RequireRank(c, 0, 1));
+  Type type = c.input(0);
+  const Type& w = c.input(1);
+  const int64_t in = type.shape.back(), columns = c.attributes.Int("columns");
+  if (columns != 0) {
+    if (columns < 0) return InvalidArgument("columns is ", columns, ", it must be 0 or more");
+    if (IsSymbol(in) || w.dtype == DType::kF64 || w.dtype == DType::kF16 || w != PackedType(w.dtype, in, columns)) {
+      return InvalidArgument("w is not a packed matrix of ", columns, " columns for such rows: ", c.Describe(0), ", ",
+                             c.Describe(1));
+    }
+    type.shape.back() = columns;
+    return type;
+  }
+  if (w.shape.size() != 2) {
+    return InvalidArgument("w must have the two axes ", transposed ? "[out, in]: " : "[in, out]: ", c.Describe(1));
+  }
+  if (in != w.shape[transposed ? 1 : 0]) {
+    return InvalidArgument("inner dimensions differ: ", c.Describe(0), ", ", c.Describe(1));
+  }
+  type.shape.back() = w.shape[transposed ? 0 : 1];
+  return type;
+}
+
+Status RequireBias(const InferContext& c, size_t i, const Type& product) {
+  if (c.input(i).dtype != product.dtype) RETURN_IF_ERROR(RequireSameDTypeOrF32(c, i, 0));
+  return RequireShape(c, i, {product.shape.back()});
 }
 
 bool BroadcastShapes(const Shape& a, const Shape& b, Shape& out) {

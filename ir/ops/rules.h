@@ -35,11 +35,22 @@ Status RequireScalars(const InferContext& c, size_t i);
 // Every entry of a dims attribute is a size >= 0 or one of the module's symbols.
 Status RequireDims(const InferContext& c, std::string_view attribute);
 
+// The type of x·w, of x's dtype: operand 0 by operand 1, which is [in, out], [out, in] with `transposed`, or packed where
+// the attribute `columns` is not 0.
+StatusOr<Type> ProductWithWeights(const InferContext& c, bool transposed = false);
+// A bias of a product of this type: [out], of its dtype or f32.
+Status RequireBias(const InferContext& c, size_t i, const Type& product);
+
 // The shape that `a` and `b` broadcast to: aligned at the last axis, sizes equal or 1. False where there is none.
 bool BroadcastShapes(const Shape& a, const Shape& b, Shape& out);
 
 // The dtype of row statistics and losses of an op on `x`: f64 for f64, else f32.
 inline DType StatisticsDType(DType x) { return x == DType::kF64 ? DType::kF64 : DType::kF32; }
+// The dtype of a result like operand 0, with the attribute `widen` applied: f32 in place of a narrower float type.
+inline DType WidenedDType(const InferContext& c) {
+  const DType dtype = c.input(0).dtype;
+  return c.attributes.Bool("widen") ? StatisticsDType(dtype) : dtype;
+}
 // The shape without its last axis. REQUIRES: rank >= 1.
 inline Shape RowsOf(const Shape& shape) { return Shape(shape.begin(), shape.end() - 1); }
 

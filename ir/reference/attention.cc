@@ -35,6 +35,7 @@ void SoftmaxOf(double* row, int64_t count) {
 struct Head {
   const EvalContext& c;
   const HostTensor& qkv;
+  size_t options;  // place of the first optional operand
   int64_t b, head;
   int64_t tokens = qkv.type.shape[1], width = qkv.type.shape[2] / 3, heads = c.attributes.Int("heads");
   int64_t size = width / heads;
@@ -46,7 +47,12 @@ struct Head {
   }
   int64_t Merged(int64_t t, int64_t i) const { return (b * tokens + t) * width + head * size + i; }
   int64_t Row(int64_t t) const { return (b * heads + head) * tokens + t; }
-  int64_t Visible(int64_t t) const { return c.attributes.Bool("causal") ? t + 1 : tokens; }
+  // The segments' ids are the operand behind the scalars, which are there where the rate is above 0.
+  bool Sees(int64_t t, int64_t s) const {
+    if (c.attributes.Bool("causal") && s > t) return false;
+    const size_t at = options + (c.attributes.Double("rate") > 0 ? 1 : 0);
+    return !c.has(at) || c.input(at).data[b * tokens + t] == c.input(at).data[b * tokens + s];
+  }
 
   double Score(int64_t t, int64_t s) const {
     double dot = 0;
@@ -54,11 +60,11 @@ struct Head {
     return scale * dot;
   }
   // 0 or 1/(1 - rate): what `dropout` does to entry (head, t, s) of sequence b of a [B, heads, T, T] tensor.
-  double Mask(size_t scalars_at, int64_t t, int64_t s) const {
+  double Mask(int64_t t, int64_t s) const {
     double rate = c.attributes.Double("rate");
     if (rate == 0) return 1;
     auto scalar = [&](Scalar which) {
-      return static_cast<uint64_t>(static_cast<int64_t>(c.input(scalars_at).data[which]));
+      return static_cast<uint64_t>(static_cast<int64_t>(c.input(options).data[which]));
     };
     uint64_t element = static_cast<uint64_t>((head * tokens + t) * tokens + s);
     PhiloxCounter counter = DropoutCounter(element / 4, scalar(kFirstSequence) + b, scalar(kStep));
@@ -68,9 +74,9 @@ struct Head {
 };
 
 template <typename Body>
-void ForEachHead(const EvalContext& c, const HostTensor& qkv, const Body& body) {
+void ForEachHead(const EvalContext& c, const HostTensor& qkv, size_t options, const Body& body) {
   for (int64_t b = 0; b < qkv.type.shape[0]; ++b) {
-    for (int64_t head = 0; head < c.attributes.Int("heads"); ++head) body(Head{c, qkv, b, head});
+    for (int64_t head = 0; head < c.attributes.Int("heads"); ++head) body(Head{c, qkv, options, b, head});
   }
 }
 
@@ -160,16 +166,19 @@ void EvalCachedAttention(const EvalContext& c) {
 
 // y = (softmax(scale · q·kᵀ) · mask)·v; lse, the logarithm of each row's sum of exponentials.
 void EvalFlashAttention(const EvalContext& c) {
-  ForEachHead(c, c.input(0), [&](const Head& h) {
+  ForEachHead(c, c.input(0), 1, [&](const Head& h) {
     for (int64_t t = 0; t < h.tokens; ++t) {
-      std::vector<double> weights(h.Visible(t));
-      for (int64_t s = 0; s < h.Visible(t); ++s) weights[s] = h.Score(t, s);
+      std::vector<double> weights(h.tokens, -kInfinity);
+      for (int64_t s = 0; s < h.tokens; ++s) {
+        if (h.Sees(t, s)) weights[s] = h.Score(t, s);
+      }
       double highest = *std::max_element(weights.begin(), weights.end()), sum = 0;
       for (double score : weights) sum += std::exp(score - highest);
       c.result(1).data[h.Row(t)] = highest + std::log(sum);
-      SoftmaxOf(weights.data(), h.Visible(t));
-      for (int64_t s = 0; s < h.Visible(t); ++s) {
-        double weight = weights[s] * h.Mask(1, t, s);
+      SoftmaxOf(weights.data(), h.tokens);
+      for (int64_t s = 0; s < h.tokens; ++s) {
+        if (!h.Sees(t, s)) continue;
+        double weight = weights[s] * h.Mask(t, s);
         for (int64_t i = 0; i < h.size; ++i) c.result().data[h.Merged(t, i)] += weight * h.qkv.data[h.Packed(2, s, i)];
       }
     }
@@ -181,12 +190,13 @@ void EvalFlashAttention(const EvalContext& c) {
 void EvalFlashAttentionBackward(const EvalContext& c) {
   const HostTensor &dy = c.input(0), &y = c.input(2), &lse = c.input(3);
   std::vector<double>& gradient = c.result().data;
-  ForEachHead(c, c.input(1), [&](const Head& h) {
+  ForEachHead(c, c.input(1), 4, [&](const Head& h) {
     for (int64_t t = 0; t < h.tokens; ++t) {
       double dot = 0;
       for (int64_t i = 0; i < h.size; ++i) dot += dy.data[h.Merged(t, i)] * y.data[h.Merged(t, i)];
-      for (int64_t s = 0; s < h.Visible(t); ++s) {
-        double p = std::exp(h.Score(t, s) - lse.data[h.Row(t)]), mask = h.Mask(4, t, s), dp = 0;
+      for (int64_t s = 0; s < h.tokens; ++s) {
+        if (!h.Sees(t, s)) continue;
+        double p = std::exp(h.Score(t, s) - lse.data[h.Row(t)]), mask = h.Mask(t, s), dp = 0;
         for (int64_t i = 0; i < h.size; ++i) {
           dp += mask * dy.data[h.Merged(t, i)] * h.qkv.data[h.Packed(2, s, i)];
           gradient[h.Packed(2, s, i)] += p * mask * dy.data[h.Merged(t, i)];

@@ -91,6 +91,13 @@ void EvalCast(const EvalContext& c) {
 void EvalConstant(const EvalContext& c) {
   std::fill(c.result().data.begin(), c.result().data.end(), c.attributes.Double("value"));
 }
+void EvalIota(const EvalContext& c) {
+  const int64_t axis = c.attributes.Int("axis");
+  const Shape& shape = c.result().type.shape;
+  int64_t inner = 1;
+  for (size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
+  for (int64_t i = 0; i < SizeOf(c.result()); ++i) c.result().data[i] = static_cast<double>(i / inner % shape[axis]);
+}
 void EvalCopy(const EvalContext& c) {
   Unary(c, [](double x) { return x; });
 }

@@ -3,7 +3,9 @@
 #define GPTC_IR_REFERENCE_LOOPS_H_
 
 #include <cstdint>
+#include <vector>
 
+#include "ir/base/packing.h"
 #include "ir/reference.h"
 
 namespace gptc {
@@ -41,6 +43,26 @@ inline int64_t RowCountOf(const HostTensor& x) {
   return ElementCount(std::span(x.type.shape).first(x.type.shape.size() - 1));
 }
 inline int64_t SizeOf(const HostTensor& x) { return static_cast<int64_t>(x.data.size()); }
+
+// What a product multiplies by: w [in, out], [out, in] with `transposed`, or packed where `columns` is not 0.
+class Weights {
+ public:
+  Weights(const HostTensor& w, int64_t in, int64_t columns, bool transposed)
+      : w_(w), in_(in), columns_(columns), transposed_(transposed) {}
+  int64_t columns() const { return columns_ != 0 ? columns_ : w_.type.shape[transposed_ ? 0 : 1]; }
+  double at(int64_t row, int64_t column) const {
+    if (columns_ != 0) return w_.data[PackedOffset(w_.type.dtype, in_, row, column)];
+    return w_.data[transposed_ ? column * in_ + row : row * columns() + column];
+  }
+
+ private:
+  const HostTensor& w_;
+  int64_t in_, columns_;
+  bool transposed_;
+};
+
+// x·w, and the bias where there is one: rows of operand 0 by operand 1.
+std::vector<double> ProductWithWeights(const EvalContext& c, bool transposed, const HostTensor* bias);
 
 }  // namespace gptc
 

@@ -45,4 +45,23 @@ void EvalCrossEntropyBackward(const EvalContext& c) {
   }
 }
 
+// losses and, for each row's cotangent, dlogits: what the two ops above give.
+void EvalCrossEntropyGradient(const EvalContext& c) {
+  const HostTensor &logits = c.input(0), &dlosses = c.input(2);
+  const int64_t classes = c.attributes.Int("classes");
+  for (int64_t row = 0; row < RowCountOf(logits); ++row) {
+    const int64_t target = TargetOf(c, row), first = row * WidthOf(logits);
+    if (target < 0) continue;
+    const double* values = logits.data.data() + first;
+    const double highest = *std::max_element(values, values + classes);
+    double sum = 0;
+    for (int64_t j = 0; j < classes; ++j) sum += std::exp(values[j] - highest);
+    c.result(0).data[row] = highest + std::log(sum) - values[target];
+    for (int64_t j = 0; j < classes; ++j) {
+      const double probability = std::exp(values[j] - highest) / sum;
+      c.result(1).data[first + j] = (probability - (j == target ? 1 : 0)) * dlosses.data[row];
+    }
+  }
+}
+
 }  // namespace gptc

@@ -27,15 +27,35 @@ void EvalMatMul(const EvalContext& c) {
   }
 }
 
-void EvalLinear(const EvalContext& c) {
-  const HostTensor &x = c.input(0), &w = c.input(1);
-  HostTensor& y = c.result();
-  int64_t rows = RowCountOf(x), in = WidthOf(x), out = WidthOf(w);
+std::vector<double> ProductWithWeights(const EvalContext& c, bool transposed, const HostTensor* bias) {
+  const HostTensor& x = c.input(0);
+  const int64_t rows = RowCountOf(x), in = WidthOf(x);
+  const Weights w(c.input(1), in, c.attributes.Int("columns"), transposed);
+  const int64_t out = w.columns();
+  std::vector<double> y(rows * out);
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < out; ++j) {
-      double sum = c.has(2) ? c.input(2).data[j] : 0;
-      for (int64_t p = 0; p < in; ++p) sum += x.data[i * in + p] * w.data[p * out + j];
-      y.data[i * out + j] = sum;
+      double sum = bias != nullptr ? bias->data[j] : 0;
+      for (int64_t p = 0; p < in; ++p) sum += x.data[i * in + p] * w.at(p, j);
+      y[i * out + j] = sum;
+    }
+  }
+  return y;
+}
+
+void EvalLinear(const EvalContext& c) {
+  c.result().data = ProductWithWeights(c, false, c.has(2) ? &c.input(2) : nullptr);
+}
+
+void EvalPack(const EvalContext& c) {
+  const HostTensor& w = c.input(0);
+  HostTensor& y = c.result();
+  const bool transpose = c.attributes.Bool("transpose");
+  const int64_t rows = w.type.shape[0], columns = w.type.shape[1], k = transpose ? columns : rows;
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      const int64_t place = PackedOffset(y.type.dtype, k, transpose ? j : i, transpose ? i : j);
+      y.data[place] = w.data[i * columns + j];
     }
   }
 }

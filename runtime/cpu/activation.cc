@@ -19,6 +19,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "runtime/cpu/activation.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/unsupported.h"
@@ -40,6 +41,28 @@ void GeluBackwardBf16(bool tanh, const Bf16* x, const Bf16* dy, Bf16* dx, size_t
   GeluBackwardRow(tanh, x, dy, dx, n);
 }
 
+// du = dy·gelu'(u), sums += du.
+template <typename T>
+HWY_INLINE void GeluBackwardSums(bool tanh, const T* u, const T* dy, T* du, float* sums, size_t n) {
+  const size_t lanes = hn::Lanes(DF());
+  const auto derivative = [&](VF v) HWY_ATTR { return tanh ? GeluTanhDerivative(v) : GeluErfDerivative(v); };
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    StoreFloats(hn::Mul(LoadFloats(dy + i), derivative(LoadFloats(u + i))), du + i);
+    StoreFloats(hn::Add(LoadFloats(sums + i), LoadFloats(du + i)), sums + i);
+  }
+  if (i < n) {
+    StoreSome(hn::Mul(LoadSome(dy + i, n - i), derivative(LoadSome(u + i, n - i))), du + i, n - i);
+    StoreSome(hn::Add(LoadSome(sums + i, n - i), LoadSome(du + i, n - i)), sums + i, n - i);
+  }
+}
+void GeluBackwardSumsF32(bool tanh, const float* u, const float* dy, float* du, float* sums, size_t n) {
+  GeluBackwardSums(tanh, u, dy, du, sums, n);
+}
+void GeluBackwardSumsBf16(bool tanh, const Bf16* u, const Bf16* dy, Bf16* du, float* sums, size_t n) {
+  GeluBackwardSums(tanh, u, dy, du, sums, n);
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace gptc
@@ -53,6 +76,8 @@ HWY_EXPORT(ForwardF32);
 HWY_EXPORT(ForwardBf16);
 HWY_EXPORT(GeluBackwardF32);
 HWY_EXPORT(GeluBackwardBf16);
+HWY_EXPORT(GeluBackwardSumsF32);
+HWY_EXPORT(GeluBackwardSumsBf16);
 
 // An exponential and a division cost several plain operations.
 constexpr int64_t kGrain = kChunkWork / 4;
@@ -150,6 +175,25 @@ StatusOr<BoundKernel> BindCpuGeluBackward(const KernelArgs& args) {
     }
   }
   return Unsupported("gelu_backward", args, "f32, bf16 or f64");
+}
+
+void GeluRow(bool tanh, DType dtype, const void* x, void* y, size_t n) {
+  const Activation kind = tanh ? Activation::kGeluTanh : Activation::kGeluErf;
+  if (dtype == DType::kF32) {
+    HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, static_cast<const float*>(x), static_cast<float*>(y), n);
+  } else {
+    HWY_DYNAMIC_DISPATCH(ForwardBf16)(kind, static_cast<const Bf16*>(x), static_cast<Bf16*>(y), n);
+  }
+}
+
+void GeluBackwardRow(bool tanh, DType dtype, const void* u, const void* dy, void* du, float* sums, size_t n) {
+  if (dtype == DType::kF32) {
+    HWY_DYNAMIC_DISPATCH(GeluBackwardSumsF32)
+    (tanh, static_cast<const float*>(u), static_cast<const float*>(dy), static_cast<float*>(du), sums, n);
+  } else {
+    HWY_DYNAMIC_DISPATCH(GeluBackwardSumsBf16)
+    (tanh, static_cast<const Bf16*>(u), static_cast<const Bf16*>(dy), static_cast<Bf16*>(du), sums, n);
+  }
 }
 
 }  // namespace gptc

@@ -159,5 +159,30 @@ TEST_P(CpuKernelsTest, CachedAttention) {
                                                   {{"heads", int64_t{1}}, {"scale", 1.0}})));
 }
 
+// A token that is no number, or infinite, spoils itself, and nothing in the blocks of tokens before it.
+TEST_P(CpuKernelsTest, FlashAttentionOfSpecialValues) {
+  const int64_t tokens = 70, size = 4;
+  for (const double bad : {kNaN, kInfinity, -kInfinity}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const TensorView qkv = bench_.Random(dtype, {1, tokens, 3 * size}), y = bench_.Make(dtype, {1, tokens, size});
+      const TensorView lse = bench_.Make(DType::kF32, {1, 1, tokens});
+      for (int64_t i = 0; i < 3 * size; ++i) Bench::Set(qkv, 66 * 3 * size + i, bad);
+      const Attributes attributes = {
+          {"heads", int64_t{1}}, {"scale", 0.5}, {"causal", true}, {"rate", 0.0}, {"key", int64_t{0}}};
+      bench_.Run("flash_attention", {qkv}, {y, lse}, attributes);
+      const Numbers values = Bench::Read(y);
+      for (int64_t t = 0; t < tokens; ++t) {
+        for (int64_t i = 0; i < size; ++i) {
+          if (t < 64) {
+            EXPECT_TRUE(std::isfinite(values[t * size + i])) << t;
+          } else if (t == 66) {
+            EXPECT_TRUE(std::isnan(values[t * size + i])) << bad;
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gptc

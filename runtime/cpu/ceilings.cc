@@ -6,10 +6,10 @@
 #include <chrono>
 #include <cstring>
 #include <dnnl.hpp>
-#include <memory>
-#include <new>
 #include <unordered_map>
 #include <vector>
+
+#include "runtime/exec/region.h"
 
 namespace gptc {
 namespace {
@@ -66,11 +66,57 @@ double FastestSeconds(dnnl::engine& engine, dnnl::stream& stream, dnnl::memory::
   return *std::min_element(runs.begin(), runs.end());
 }
 
-// The sum of `count` words, so that a compiler cannot leave the reading out; one version for each vector width.
-__attribute__((target_clones("avx512f", "avx2", "default"))) uint64_t Sum(const uint64_t* words, int64_t count) {
+// The sum of `count` words; one version for each vector width.
+__attribute__((target_clones("avx512f", "avx2", "default"), noinline)) uint64_t Sum(const uint64_t* words,
+                                                                                    int64_t count) {
   uint64_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sum += words[i];
+  asm volatile("" : : "r"(sum));  // somebody reads the sum, so it must be made
   return sum;
+}
+
+// Reads four arrays and writes three; ones stay ones.
+__attribute__((target_clones("avx512f", "avx2", "default"), noinline)) void Update(
+    float* __restrict a, float* __restrict b, float* __restrict c, const float* __restrict d, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float next_b = 0.5f * b[i] + 0.5f * d[i], next_c = 0.5f * c[i] + 0.5f * d[i];
+    a[i] += next_b - next_c;
+    b[i] = next_b;
+    c[i] = next_c;
+  }
+}
+
+// GB/s of passes over an array of `bytes`; run(values, count) does one over a thread's part and gives the bytes that it
+// read and wrote. Passes over a small array share a parallel region, whose own cost would otherwise be measured.
+template <typename Pass>
+StatusOr<double> MeasurePasses(double seconds, int64_t bytes, Pass run) {
+  const int64_t count = std::max<int64_t>(64, bytes / static_cast<int64_t>(sizeof(float)));
+  const int64_t repeats = std::max<int64_t>(1, kBeyondCaches / 8 / std::max<int64_t>(1, bytes));
+  ASSIGN_OR_RETURN(Region region, Region::Allocate(static_cast<size_t>(count) * sizeof(float), "measuring"));
+  float* values = reinterpret_cast<float*>(region.data());
+  int64_t moved = 0;
+  auto passes = [&](int64_t times, bool fill) {
+    moved = 0;
+#pragma omp parallel reduction(+ : moved)
+    {
+      const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+      const int64_t begin = count * thread / threads, end = count * (thread + 1) / threads;
+      if (fill) std::fill(values + begin, values + end, 1.0f);
+      for (int64_t i = 0; i < times; ++i) {
+        asm volatile("" ::: "memory");  // or the compiler may read once for all passes
+        moved += run(values + begin, end - begin);
+      }
+    }
+  };
+  passes(1, true);
+  double best = 0;
+  const Clock::time_point begin = Clock::now();
+  do {
+    const Clock::time_point start = Clock::now();
+    passes(repeats, false);
+    best = std::max(best, static_cast<double>(moved) / SecondsSince(start) / 1e9);
+  } while (SecondsSince(begin) < seconds);
+  return best;
 }
 
 }  // namespace
@@ -102,33 +148,20 @@ StatusOr<double> MeasureGemmGflops(DType dtype, const GemmCeilingShape& shape, d
   }
 }
 
-StatusOr<double> MeasureReadGBps(double seconds) {
-  constexpr int64_t kWords = int64_t{1} << 25;
-  std::unique_ptr<uint64_t[]> words(new (std::nothrow) uint64_t[kWords]);
-  if (words == nullptr) return OutOfMemory("no 256 MiB to measure the memory with");
-  uint64_t sink = 0;
-  auto pass = [&](auto body) {
-#pragma omp parallel reduction(+ : sink)
-    {
-      const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
-      const int64_t begin = kWords * thread / threads, end = kWords * (thread + 1) / threads;
-      sink += body(begin, end - begin);
-    }
-  };
-  pass([&](int64_t begin, int64_t count) {
-    std::fill_n(words.get() + begin, count, uint64_t{1});
-    return uint64_t{0};
+StatusOr<double> MeasureReadGBps(double seconds, int64_t bytes) {
+  return MeasurePasses(seconds, bytes, [](float* values, int64_t count) {
+    const int64_t words = count / 2;
+    Sum(reinterpret_cast<const uint64_t*>(values), words);
+    return words * static_cast<int64_t>(sizeof(uint64_t));
   });
-  double best = 0;
-  const Clock::time_point begin = Clock::now();
-  do {
-    sink = 0;
-    const Clock::time_point start = Clock::now();
-    pass([&](int64_t first, int64_t count) { return Sum(words.get() + first, count); });
-    best = std::max(best, kWords * sizeof(uint64_t) / SecondsSince(start) / 1e9);
-    if (sink != kWords) return Failure("the memory gave back other values than were written to it");
-  } while (SecondsSince(begin) < seconds);
-  return best;
+}
+
+StatusOr<double> MeasureUpdateGBps(double seconds, int64_t bytes) {
+  return MeasurePasses(seconds, bytes, [](float* values, int64_t count) {
+    const int64_t part = count / 4;
+    Update(values, values + part, values + 2 * part, values + 3 * part, part);
+    return 7 * part * static_cast<int64_t>(sizeof(float));
+  });
 }
 
 }  // namespace gptc

@@ -23,8 +23,13 @@ struct GemmCeilingShape {
 // no such products (bf16 without AVX-512), OutOfMemory where the matrices do not fit. Uses OpenMP's threads.
 StatusOr<double> MeasureGemmGflops(DType dtype, const GemmCeilingShape& shape, double seconds);
 
-// GB/s (10^9) of all OpenMP threads reading an array of 256 MiB, the best of the passes that fit into `seconds`.
-StatusOr<double> MeasureReadGBps(double seconds);
+// GB/s (10^9) of all OpenMP threads reading an array of `bytes`, the best of the passes that fit into `seconds`. A
+// small array is read again and again, from the caches that hold it.
+inline constexpr int64_t kBeyondCaches = int64_t{1} << 28;
+StatusOr<double> MeasureReadGBps(double seconds, int64_t bytes = kBeyondCaches);
+// The same for a pass that reads four equal parts of the array and writes three of them, as an optimizer does: what is
+// read and what is written together. More than reading alone, where the two overlap.
+StatusOr<double> MeasureUpdateGBps(double seconds, int64_t bytes = kBeyondCaches);
 
 }  // namespace gptc
 

@@ -22,6 +22,11 @@ TEST(Ceilings, Read) {
   ASSERT_TRUE(rate.ok()) << rate.status();
   EXPECT_GT(*rate, 0.01);
   EXPECT_LT(*rate, 1e5);
+  for (auto measured : {MeasureReadGBps(0.02, 1 << 18), MeasureUpdateGBps(0.02, 1 << 18), MeasureUpdateGBps(0.02, 1)}) {
+    ASSERT_TRUE(measured.ok()) << measured.status();
+    EXPECT_GT(*measured, 0.001);
+    EXPECT_LT(*measured, 1e5);
+  }
 }
 
 }  // namespace

@@ -20,6 +20,8 @@ void ConvertToFloat(DType dtype, const void* x, float* y, int64_t count);
 void ConvertFromFloat(DType dtype, const float* x, void* y, int64_t count);
 // Every one of `rows` rows of y becomes x [columns].
 void FillRows(DType dtype, const void* x, float* y, int64_t rows, int64_t columns);
+// x [columns] is added to every one of `rows` rows of y.
+void AddToRows(DType dtype, const void* x, float* y, int64_t rows, int64_t columns);
 
 // Places in an executor's scratch, each on a cache line of its own.
 class ScratchLayout {

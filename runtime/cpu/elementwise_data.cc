@@ -223,6 +223,18 @@ StatusOr<BoundKernel> BindCpuConstant(const KernelArgs& args) {
   });
 }
 
+StatusOr<BoundKernel> BindCpuIota(const KernelArgs& args) {
+  const TensorView y = args.result();
+  const int64_t axis = args.attributes.Int("axis"), size = y.type.shape[axis];
+  int64_t inner = 1;
+  for (size_t i = axis + 1; i < y.type.shape.size(); ++i) inner *= y.type.shape[i];
+  return BoundKernel([=, to = y.as<int32_t>()] {
+    ParallelFor(y.count(), kChunkWork, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = static_cast<int32_t>(i / inner % size);
+    });
+  });
+}
+
 StatusOr<BoundKernel> BindCpuCopy(const KernelArgs& args) {
   if (args.input(0).type != args.result().type) return Unsupported("copy", args, "a result of the operand's type");
   return CopyBytes(args.input(0).data, args.result().data, args.result().bytes());

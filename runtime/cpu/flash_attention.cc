@@ -2,7 +2,8 @@
 // all heads side by side; y: [B, T, C]; lse: [B, heads, T] f32. f32 or bf16 elements, all arithmetic in f32.
 //
 // Each task copies its head's k and v (the backward: dk and dv too) to scratch that its core's cache holds, where rows
-// stand close together and end on a vector's boundary; the products then need no special case for a row's end. Reads
+// stand close together and end on a vector's boundary; the products then need no special case for a row's end. Scores
+// are in units of log 2, so that the exponential is 2^x. Reads
 // qkv once, writes y once. Parallel over heads and, where these are few, over blocks of queries.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/flash_attention.cc"
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "ir/base/scalars.h"
 #include "runtime/cpu/flash_attention.h"
@@ -28,13 +30,6 @@
 
 namespace gptc {
 namespace {
-
-// Scores are in units of log 2, so that the exponential is 2^x.
-constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
-// (2^r - 1) / r for |r| <= 1/2, lowest order first; a fit of our own by interpolation at Chebyshev nodes. With it 2^r
-// is off by 1e-8, before rounding.
-constexpr float kExp2[] = {0.69314718246f,   0.24022650719f,   0.055503569543f,
-                           0.0096180830151f, 0.0013390863314f, 0.00015453163360f};
 
 // Pieces of a task's scratch, in order; sizes are multiples of kFlashPad.
 class Pieces {
@@ -58,23 +53,6 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
-
-// 2^x for x <= 126; 0 where that is below 2^-100, which next to a sum of at least 1 is nothing: what it would lead to
-// are numbers below the smallest normal one, with which arithmetic is a hundred times slower. A NaN stays one.
-HWY_INLINE VF Exp2Of(VF x) {
-  const DF d;
-  const hn::Rebind<int32_t, DF> di;
-  // Adding this rounds to an integer, and leaves 127 + that integer in the lowest bits: an exponent.
-  const VF magic = hn::Set(d, 12582912.0f + 127.0f);
-  const VF shifted = hn::Add(x, magic);
-  const VF r = hn::Sub(x, hn::Sub(shifted, magic));
-  VF q = hn::Set(d, kExp2[5]);
-#pragma GCC unroll 5
-  for (int i = 4; i >= 0; --i) q = hn::MulAdd(q, r, hn::Set(d, kExp2[i]));
-  const VF power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted)));
-  const VF y = hn::Mul(hn::MulAdd(q, r, hn::Set(d, 1.0f)), power);
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -100.0f)), y);
-}
 
 // What dropout multiplies each weight of a tile by, [keys, queries]: 0 or 1 / (1 - rate).
 void FillMask(const FlashHead& h, int64_t query, int64_t queries, int64_t key, int64_t keys, float* mask) {
@@ -145,6 +123,38 @@ HWY_INLINE hn::Mask<DF> Hidden(int64_t lane, int64_t row) {
   return hn::Lt(hn::Iota(d, static_cast<float>(lane)), hn::Set(d, static_cast<float>(row)));
 }
 
+// Segments of a block of tokens.
+struct Segments {
+  HWY_ALIGN int32_t ids[kFlashBlock];
+  int32_t least, most;
+
+  Segments(const int32_t* from, int64_t count) {
+    std::fill(std::copy_n(from, count, ids), ids + kFlashBlock, from[0]);
+    const auto [low, high] = std::minmax_element(ids, ids + count);
+    least = *low;
+    most = *high;
+  }
+  bool MayMeet(const Segments& other) const { return least <= other.most && other.least <= most; }
+  bool AreOne(const Segments& other) const { return least == other.most && most == other.least; }
+};
+
+// Scores of tokens of different segments become -inf.
+void HideOtherSegments(const Segments& of_queries, const Segments& of_keys, int64_t queries, int64_t keys,
+                       float* scores) {
+  if (of_queries.AreOne(of_keys)) return;
+  const DF d;
+  const hn::Rebind<int32_t, DF> di;
+  const VF lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  for (int64_t lane = 0; lane < queries; lane += kLanes) {
+    const auto ids = hn::Load(di, of_queries.ids + lane);
+    for (int64_t row = 0; row < keys; ++row) {
+      float* p = scores + row * kFlashBlock + lane;
+      const auto same = hn::RebindMask(d, hn::Eq(ids, hn::Set(di, of_keys.ids[row])));
+      hn::Store(hn::IfThenElse(same, hn::Load(d, p), lowest), d, p);
+    }
+  }
+}
+
 // One tile of the streaming softmax: scores become exponentials over their largest so far; `largest` and `sums` are
 // brought up to date, and `factors` says by what older numbers must be multiplied.
 void SoftmaxTile(float* scores, int64_t queries, int64_t keys, bool diagonal, bool first, float* largest, float* sums,
@@ -167,11 +177,13 @@ void SoftmaxTile(float* scores, int64_t queries, int64_t keys, bool diagonal, bo
     }
     if (row < live) m0 = hn::Max(hn::Load(d, column + row * kFlashBlock), m0);
     const VF top = hn::Max(m0, m1);
-    const VF factor = first ? hn::Zero(d) : Exp2Of(hn::Sub(before, top));
+    // A query that has seen nothing yet must not compute -inf + inf.
+    const VF shift = hn::IfThenZeroElse(hn::Eq(top, lowest), top);
+    const VF factor = first ? hn::Zero(d) : Exp2Of(hn::Sub(before, shift));
     VF s0 = first ? factor : hn::Mul(hn::Load(d, sums + lane), factor), s1 = hn::Zero(d);
     for (row = 0; row + 2 <= live; row += 2) {
       float* p = column + row * kFlashBlock;
-      const VF e0 = Exp2Of(hn::Sub(hn::Load(d, p), top)), e1 = Exp2Of(hn::Sub(hn::Load(d, p + kFlashBlock), top));
+      const VF e0 = Exp2Of(hn::Sub(hn::Load(d, p), shift)), e1 = Exp2Of(hn::Sub(hn::Load(d, p + kFlashBlock), shift));
       s0 = hn::Add(s0, e0);
       s1 = hn::Add(s1, e1);
       hn::Store(e0, d, p);
@@ -179,7 +191,7 @@ void SoftmaxTile(float* scores, int64_t queries, int64_t keys, bool diagonal, bo
     }
     if (row < live) {
       float* p = column + row * kFlashBlock;
-      const VF e = Exp2Of(hn::Sub(hn::Load(d, p), top));
+      const VF e = Exp2Of(hn::Sub(hn::Load(d, p), shift));
       s0 = hn::Add(s0, e);
       hn::Store(e, d, p);
     }
@@ -213,12 +225,17 @@ void Forward(const FlashHead& h) {
     const int64_t query_lanes = RoundUp(queries, kLanes);
     PackRows(static_cast<const T*>(h.q) + query * stride, stride, queries, size, padded, h.scale * kLog2E, q);
     PackTransposed(q, queries, size, padded, 1, queries_across);
+    std::optional<Segments> of_queries, of_keys;
+    if (h.segments != nullptr) of_queries.emplace(h.segments + query, queries);
+    bool first = true;
     for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
       const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
       const bool diagonal = h.causal && i == j;
+      if (h.segments != nullptr && !of_keys.emplace(h.segments + key, keys).MayMeet(*of_queries)) continue;
       Multiply<false, Into::kNew>(diagonal ? Live::kColumnsFromRow : Live::kAll, k + key * padded, padded,
                                   queries_across, kFlashBlock, keys, size, query_lanes, scores, kFlashBlock);
-      SoftmaxTile(scores, queries, keys, diagonal, j == 0, largest, sums, factors);
+      if (h.segments != nullptr) HideOtherSegments(*of_queries, *of_keys, queries, keys, scores);
+      SoftmaxTile(scores, queries, keys, diagonal, first, largest, sums, factors);
       if (h.dropout != nullptr) {
         FillMask(h, query, queries, key, keys, mask);
         for (int64_t lane = 0; lane < queries; lane += kLanes) {
@@ -229,13 +246,14 @@ void Forward(const FlashHead& h) {
         }
       }
       const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
-      if (j == 0) {
+      if (first) {
         Multiply<true, Into::kNew>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded, out,
                                    padded);
       } else {
         Multiply<true, Into::kScaledSum>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded,
                                          out, padded, factors);
       }
+      first = false;
     }
     for (int64_t lane = 0; lane < queries; lane += kLanes) {
       const VF sum = hn::Load(d, sums + lane);
@@ -311,6 +329,8 @@ void Backward(const FlashHead& h) {
 
   const int64_t stride = 3 * h.width, blocks = (h.tokens + kFlashBlock - 1) / kFlashBlock;
   const float one = 1;
+  // Which block of queries is the first to meet one of keys depends on the segments.
+  if (h.segments != nullptr) std::memset(dk, 0, sizeof(float) * 2 * all * padded);
   PackRows(static_cast<const T*>(h.k), stride, h.tokens, size, padded, 1, k);
   PackRows(static_cast<const T*>(h.v), stride, h.tokens, size, padded, 1, v);
   for (int64_t i = 0; i < blocks; ++i) {
@@ -327,17 +347,22 @@ void Backward(const FlashHead& h) {
     std::fill(sums + queries, sums + query_lanes, 0.0f);
     std::memset(lse, 0, sizeof(float) * kFlashBlock);
     for (int64_t r = 0; r < queries; ++r) lse[r] = h.lse[query + r] * kLog2E;
+    std::optional<Segments> of_queries, of_keys;
+    if (h.segments != nullptr) of_queries.emplace(h.segments + query, queries);
+    bool first = true;
 
     for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
       const bool own_keys = j % h.parts == h.part;
       if (!own_queries && !own_keys) continue;
       const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
       const bool diagonal = h.causal && i == j;
+      if (h.segments != nullptr && !of_keys.emplace(h.segments + key, keys).MayMeet(*of_queries)) continue;
       const Live columns = diagonal ? Live::kColumnsFromRow : Live::kAll;
       Multiply<false, Into::kNew>(columns, k + key * padded, padded, queries_across, kFlashBlock, keys, size,
                                   query_lanes, scores, kFlashBlock);
       Multiply<false, Into::kNew>(columns, v + key * padded, padded, dy_across, kFlashBlock, keys, size, query_lanes,
                                   gradients, kFlashBlock);
+      if (h.segments != nullptr) HideOtherSegments(*of_queries, *of_keys, queries, keys, scores);
       if (h.dropout != nullptr) {
         FillMask(h, query, queries, key, keys, mask);
         SoftmaxBackwardTile<true>(scores, gradients, mask, queries, keys, diagonal, lse, sums);
@@ -347,7 +372,7 @@ void Backward(const FlashHead& h) {
       if (own_keys) {
         const Live live = diagonal ? Live::kInnerFromRow : Live::kAll;
         float *const to_v = dv + key * padded, *const to_k = dk + key * padded;
-        if (i == (h.causal ? j : 0)) {
+        if (h.segments == nullptr && i == (h.causal ? j : 0)) {
           Multiply<false, Into::kNew>(live, scores, kFlashBlock, dy, padded, keys, queries, padded, to_v, padded);
           Multiply<false, Into::kNew>(live, gradients, kFlashBlock, q, padded, keys, queries, padded, to_k, padded);
         } else {
@@ -357,13 +382,14 @@ void Backward(const FlashHead& h) {
       }
       if (own_queries) {
         const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
-        if (j == 0) {
+        if (first) {
           Multiply<true, Into::kNew>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
                                      padded);
         } else {
           Multiply<true, Into::kSum>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
                                      padded);
         }
+        first = false;
       }
     }
     if (own_queries) {
@@ -415,9 +441,9 @@ HWY_EXPORT(FlashBackwardF32);
 HWY_EXPORT(FlashBackwardBf16);
 
 // Runs `kernel` for every head of every sequence; `fill` sets the pointers of one, given its sequence, its head and the
-// byte offsets of its first element in qkv and in y.
+// byte offsets of its first element in qkv and in y. The optional operands begin at `options`.
 template <typename Fill>
-BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t scalars_at, void (*kernel)(const FlashHead&),
+BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t options, void (*kernel)(const FlashHead&),
                      int64_t scratch_elements, int64_t products, Fill fill) {
   const int64_t batch = qkv.dim(0), tokens = qkv.dim(1), width = qkv.dim(2) / 3;
   const int64_t heads = args.attributes.Int("heads"), head_size = width / heads;
@@ -435,10 +461,11 @@ BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t scala
                             ? 1
                             : std::clamp<int64_t>(ChunkCount(4 * threads, count), 1, std::max<int64_t>(1, blocks));
   common.parts = parts;
-  args.scratch.Request(sizeof(float) * static_cast<size_t>(threads * scratch_elements));
+  args.scratch.Request(sizeof(float) * static_cast<size_t>(threads * scratch_elements), threads);
   const int64_t element = SizeOf(qkv.type.dtype);
   const int64_t grain = GrainFor(products * tokens * tokens * head_size / (32 * parts));
-  const double* scalars = rate > 0 ? args.input(scalars_at).as<const double>() : nullptr;
+  const double* scalars = rate > 0 ? args.input(options++).as<const double>() : nullptr;
+  const int32_t* segments = args.has(options) ? args.input(options).as<const int32_t>() : nullptr;
   return [=, op_key = args.attributes.Int("key"), scratch = &args.scratch] {
     FlashDropout dropout;
     if (rate > 0) {
@@ -460,6 +487,7 @@ BoundKernel HeadLoop(const KernelArgs& args, const TensorView& qkv, size_t scala
         mask.sequence += static_cast<uint64_t>(b);
         mask.first = static_cast<uint64_t>(head) * static_cast<uint64_t>(tokens) * static_cast<uint64_t>(tokens);
         if (rate > 0) h.dropout = &mask;
+        if (segments != nullptr) h.segments = segments + b * tokens;
         const int64_t packed = (b * tokens * 3 * width + head * head_size) * element;
         h.q = qkv.as<char>() + packed;
         h.k = qkv.as<char>() + packed + width * element;

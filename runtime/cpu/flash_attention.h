@@ -7,7 +7,7 @@
 //
 // Scores come in tiles of kFlashBlock keys by kFlashBlock queries, key by key with the queries side by side, so that
 // maxima and sums over keys are vertical. Tiles that `causal` hides are skipped, and of those on the diagonal the
-// hidden half, to the grain of a few rows.
+// hidden half, to the grain of a few rows; so are tiles whose segments cannot meet.
 //
 // The queries' blocks (and, in the backward, the keys' blocks) are dealt out to `parts` tasks. Each block's numbers are
 // made by one task in one order: the bits do not depend on how many parts or threads there are.
@@ -44,6 +44,7 @@ struct FlashHead {
   float scale = 1;
   bool causal = false;
   const FlashDropout* dropout = nullptr;
+  const int32_t* segments = nullptr;  // [tokens]: only tokens of one segment see each other; null: all do
   int64_t part = 0, parts = 1;
   float* scratch = nullptr;  // FlashForwardScratch or FlashBackwardScratch elements, 64-byte aligned
 };

@@ -208,9 +208,10 @@ StatusOr<BoundKernel> BindCpuFused(const KernelArgs& args) {
   const auto totals = static_cast<int64_t>(p.totals.size());
   ScratchLayout layout;
   const int64_t thread_bytes = p.slots * p.slot_bytes, part_bytes = totals * p.partial_bytes;
-  layout.Add(static_cast<size_t>(thread_bytes * omp_get_max_threads()));
+  const int64_t threads = omp_get_max_threads();
+  layout.Add(static_cast<size_t>(thread_bytes * threads));
   const size_t partials_at = layout.Add(static_cast<size_t>(parts * part_bytes));
-  args.scratch.Request(layout.bytes());
+  args.scratch.Request(layout.bytes(), threads);
 
   const auto run = HWY_DYNAMIC_DISPATCH(RunTile);
   return BoundKernel([=, pool = &args.scratch] {

@@ -1,5 +1,6 @@
 #include "runtime/cpu/gemv.h"
 
+#include "ir/base/packing.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/simd.h"
 #undef HWY_TARGET_INCLUDE
@@ -146,6 +147,88 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
   }
 }
 
+// kRows rows of x [k] by one panel of a packed w, which is read once from end to end: sums [kRows, 64].
+template <int kRows>
+void PanelSums(const float* x, int64_t k, const float* w, float* sums) {
+  const DF d;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t column = 0; column < kPanelColumns; column += 4 * lanes) {
+    VF sum[kRows][4];
+    for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = hn::Zero(d);
+    for (int64_t p = 0; p < k; ++p) {
+      const float* at = w + p * kPanelColumns + column;
+      const VF w0 = hn::Load(d, at), w1 = hn::Load(d, at + lanes), w2 = hn::Load(d, at + 2 * lanes),
+               w3 = hn::Load(d, at + 3 * lanes);
+      for (int r = 0; r < kRows; ++r) {
+        const VF u = hn::Set(d, x[r * k + p]);
+        sum[r][0] = hn::MulAdd(u, w0, sum[r][0]);
+        sum[r][1] = hn::MulAdd(u, w1, sum[r][1]);
+        sum[r][2] = hn::MulAdd(u, w2, sum[r][2]);
+        sum[r][3] = hn::MulAdd(u, w3, sum[r][3]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < 4; ++c) hn::StoreU(sum[r][c], d, sums + r * kPanelColumns + column + c * lanes);
+    }
+  }
+}
+
+template <int kRows>
+void PanelSums(const float* x, int64_t k, const Bf16* w, float* sums) {
+  const DF d;
+  const hn::Rebind<uint32_t, DF> du32;
+  const int64_t lanes = hn::Lanes(d);
+  const auto* pairs = reinterpret_cast<const uint32_t*>(w);
+  const auto upper = hn::Set(du32, 0xffff0000u);
+  for (int64_t column = 0; column < kPanelColumns; column += 4 * lanes) {
+    VF sum[kRows][4];
+    for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = hn::Zero(d);
+    for (int64_t p = 0; p < k; p += 2) {
+      const uint32_t* at = pairs + p / 2 * kPanelColumns + column;
+      for (int c = 0; c < 4; ++c) {
+        const auto pair = hn::Load(du32, at + c * lanes);
+        const VF even = hn::BitCast(d, hn::ShiftLeft<16>(pair)), odd = hn::BitCast(d, hn::And(pair, upper));
+        for (int r = 0; r < kRows; ++r) {
+          const float second = p + 1 < k ? x[r * k + p + 1] : 0;
+          sum[r][c] = hn::MulAdd(hn::Set(d, x[r * k + p]), even, sum[r][c]);
+          sum[r][c] = hn::MulAdd(hn::Set(d, second), odd, sum[r][c]);
+        }
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < 4; ++c) hn::StoreU(sum[r][c], d, sums + r * kPanelColumns + column + c * lanes);
+    }
+  }
+}
+
+template <typename T>
+void GemvPanel(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t columns) {
+  HWY_ALIGN float sums[4 * kPanelColumns];
+  for (int64_t row = 0; row < m;) {
+    const float* rows = x + row * k;
+    int64_t count = HWY_MIN(m - row, int64_t{4});
+    if (count == 4) {
+      PanelSums<4>(rows, k, w, sums);
+    } else if (count >= 2) {
+      PanelSums<2>(rows, k, w, sums);
+      count = 2;
+    } else {
+      PanelSums<1>(rows, k, w, sums);
+    }
+    for (int64_t r = 0; r < count; ++r) {
+      for (int64_t c = 0; c < columns; ++c) y[(row + r) * n + c] += sums[r * kPanelColumns + c];
+    }
+    row += count;
+  }
+}
+
+void GemvPanelF32(const float* x, const void* w, float* y, int64_t m, int64_t n, int64_t k, int64_t columns) {
+  GemvPanel(x, static_cast<const float*>(w), y, m, n, k, columns);
+}
+void GemvPanelBf16(const float* x, const void* w, float* y, int64_t m, int64_t n, int64_t k, int64_t columns) {
+  GemvPanel(x, static_cast<const Bf16*>(w), y, m, n, k, columns);
+}
+
 #define GPTC_GEMV(name, function, T)                                                                                \
   void name(const float* x, const void* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) { \
     function(x, static_cast<const T*>(w), y, m, n, k, begin, end);                                                  \
@@ -167,6 +250,8 @@ HWY_EXPORT(GemvColumnsF32);
 HWY_EXPORT(GemvColumnsBf16);
 HWY_EXPORT(GemvRowsF32);
 HWY_EXPORT(GemvRowsBf16);
+HWY_EXPORT(GemvPanelF32);
+HWY_EXPORT(GemvPanelBf16);
 
 void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k) {
   const bool f32 = dtype == DType::kF32;
@@ -182,6 +267,19 @@ void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y,
     grain = std::max(grain, (share + 63) / 64 * 64);
   }
   ParallelFor(n, grain, [&](int64_t begin, int64_t end) { kernel(x, w, y, m, n, k, begin, end); });
+}
+
+void GemvPacked(const float* x, DType dtype, const void* w, float* y, int64_t m, int64_t n, int64_t k) {
+  const auto kernel = dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(GemvPanelF32) : HWY_DYNAMIC_DISPATCH(GemvPanelBf16);
+  const int64_t panel_bytes = PackedRows(dtype, k) * kPanelColumns * SizeOf(dtype);
+  const int64_t panels = (n + kPanelColumns - 1) / kPanelColumns;
+  ParallelFor(panels, GrainFor(m * k * kPanelColumns), [&](int64_t begin, int64_t end) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t column = panel * kPanelColumns;
+      kernel(x, static_cast<const char*>(w) + panel * panel_bytes, y + column, m, n, k,
+             std::min(n - column, kPanelColumns));
+    }
+  });
 }
 
 }  // namespace gptc

@@ -17,6 +17,9 @@ inline constexpr int64_t kGemvRows = 8;
 // threads.
 void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k);
 
+// The same for a packed w (ir/base/packing.h).
+void GemvPacked(const float* x, DType dtype, const void* w, float* y, int64_t m, int64_t n, int64_t k);
+
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_CPU_GEMV_H_

@@ -16,6 +16,7 @@
 
 #include "hwy/aligned_allocator.h"
 #include "hwy/targets.h"
+#include "ir/base/op_table.h"
 #include "runtime/cpu/kernels.h"
 
 namespace gptc {
@@ -86,6 +87,7 @@ class Bench {
     ScratchPool scratch;
     KernelFactory factory = CpuKernel(op);
     if (factory == nullptr) return NotFound("no kernel ", op);
+    EXPECT_TRUE(CompleteAttributes(InfoOf(*OpNamed(op)), attributes).ok()) << op;
     StatusOr<BoundKernel> kernel = factory(KernelArgs{inputs, results, attributes, scratch});
     if (!kernel.ok()) return kernel.status();
     auto memory = hwy::AllocateAligned<uint8_t>(scratch.bytes() + 64);
@@ -104,6 +106,7 @@ class Bench {
   void RunOnce(std::string_view op, std::vector<TensorView> inputs, std::vector<TensorView> results,
                Attributes attributes = {}) {
     ScratchPool scratch;
+    EXPECT_TRUE(CompleteAttributes(InfoOf(*OpNamed(op)), attributes).ok()) << op;
     StatusOr<BoundKernel> kernel = CpuKernel(op)(KernelArgs{inputs, results, attributes, scratch});
     ASSERT_TRUE(kernel.ok()) << kernel.status();
     auto memory = hwy::AllocateAligned<uint8_t>(scratch.bytes() + 64);

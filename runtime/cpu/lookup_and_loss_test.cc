@@ -69,6 +69,12 @@ TEST_P(CpuKernelsTest, CrossEntropyAndItsGradient) {
       ExpectNear(lse, lses, 1e-6, what + " lse");
       bench_.Run("cross_entropy_backward", {logits, target, lse, dlosses}, {dlogits}, attributes);
       ExpectNear(dlogits, gradient, ToleranceOf(dtype), what + " backward");
+      bench_.Run("cross_entropy_gradient", {logits, target, dlosses}, {loss, dlogits}, attributes);
+      ExpectNear(loss, losses, 1e-6, what + " with its gradient");
+      ExpectNear(dlogits, gradient, ToleranceOf(dtype), what + " gradient");
+      const TensorView again = bench_.Make(dtype, {2, 3, columns}, x);
+      bench_.RunOnce("cross_entropy_gradient", {again, target, dlosses}, {loss, again}, attributes);
+      ExpectNear(again, gradient, ToleranceOf(dtype), what + " gradient in place");
       bench_.RunOnce("cross_entropy_backward", {logits, target, lse, dlosses}, {logits}, attributes);
       ExpectNear(logits, gradient, ToleranceOf(dtype), what + " backward in place");
     }
@@ -88,6 +94,14 @@ TEST_P(CpuKernelsTest, CrossEntropyOfSpecialValues) {
   bench_.Run("cross_entropy", {logits, target}, {loss, lse}, {{"classes", int64_t{3000}}});
   ExpectNear(lse, {1, 1000 + std::log(2.0), kNaN}, 1e-6, "lse");
   ExpectNear(loss, {0, std::log(2.0), kNaN}, 1e-5, "loss");
+  Numbers gradient(3 * 3000, 0);
+  gradient[3000 + 10] = -0.5;
+  gradient[3000 + 2900] = 0.5;
+  std::fill(gradient.begin() + 6000, gradient.end(), kNaN);
+  const TensorView dlosses = bench_.Make(DType::kF32, {3}, {1, 1, 1}), dlogits = bench_.Make(DType::kF32, {3, 3000});
+  bench_.Run("cross_entropy_gradient", {logits, target, dlosses}, {loss, dlogits}, {{"classes", int64_t{3000}}});
+  ExpectNear(loss, {0, std::log(2.0), kNaN}, 1e-5, "loss");
+  ExpectNear(dlogits, gradient, 1e-6, "gradient");
 }
 
 }  // namespace

@@ -20,9 +20,11 @@
 #define GPTC_RUNTIME_CPU_LOSS_ONCE_
 namespace gptc {
 namespace {
-// lse = largest + log_sum. Apart, because a loss of large logits keeps more digits as (largest - logit) + log_sum.
-struct LogSum {
-  float largest, log_sum;
+// lse = largest + log(sum). Apart, because large logits keep more digits as differences from the largest.
+struct RowSum {
+  float largest, sum;
+
+  float Loss(float logit) const { return (largest - logit) + std::log(sum); }
 };
 }  // namespace
 }  // namespace gptc
@@ -37,9 +39,10 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
-// The log sum exp of n elements in two parts, block by block: each block's maximum and exponentials while it is in L1.
+// The sum of exponentials of n elements over their largest, block by block: each block's maximum and exponentials while
+// it is in L1.
 template <typename T>
-LogSum LogSumExp(const T* x, int64_t n) {
+RowSum SumExp(const T* x, int64_t n) {
   constexpr int64_t kBlock = 2048;
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const DF d;
@@ -76,31 +79,49 @@ LogSum LogSumExp(const T* x, int64_t n) {
     sum += hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
     largest = top;
   }
-  // Nothing but -inf: log 0. A NaN beside them: NaN.
-  return largest == kLowest ? LogSum{0, std::log(sum)} : LogSum{largest, std::log(sum)};
+  // Nothing but -inf: 0. A NaN beside them: NaN.
+  return {largest == kLowest ? 0 : largest, sum};
 }
 
+// (exp(logit - shift) · factor - [column is target]) · dloss.
 template <typename T>
-void BackwardRow(const T* logits, T* dlogits, int64_t target, float lse, float dloss, int64_t classes,
+void BackwardRow(const T* logits, T* dlogits, int64_t target, float shift, float factor, float dloss, int64_t classes,
                  int64_t columns) {
-  if (target < 0) {
-    std::memset(dlogits, 0, sizeof(T) * columns);
-    return;
-  }
   const DF d;
   float at_target = 0;
-  if (target < classes) at_target = (std::exp(ToFloat(logits[target]) - lse) - 1) * dloss;
-  const VF shift = hn::Set(d, lse), scale = hn::Set(d, dloss);
-  MapRow(logits, dlogits, classes, [&](VF v) HWY_ATTR { return hn::Mul(ExpOfNegative(hn::Sub(v, shift)), scale); });
+  if (target < classes) at_target = (std::exp(ToFloat(logits[target]) - shift) * factor - 1) * dloss;
+  const VF vshift = hn::Set(d, shift), scale = hn::Set(d, factor * dloss);
+  MapRow(logits, dlogits, classes, [&](VF v) HWY_ATTR { return hn::Mul(ExpOfNegative(hn::Sub(v, vshift)), scale); });
   if (target < classes) StoreSome(hn::Set(d, at_target), dlogits + target, 1);
   std::memset(dlogits + classes, 0, sizeof(T) * (columns - classes));
 }
 
+// Both over one row, whose second reading finds it in the core's cache. Returns the loss.
+template <typename T>
+float GradientRow(const T* logits, T* dlogits, int64_t target, float dloss, int64_t classes, int64_t columns) {
+  if (target < 0) {
+    std::memset(dlogits, 0, sizeof(T) * columns);
+    return 0;
+  }
+  const float logit = target < classes ? ToFloat(logits[target]) : std::numeric_limits<float>::quiet_NaN();
+  const RowSum row = SumExp(logits, classes);
+  BackwardRow(logits, dlogits, target, row.largest, 1 / row.sum, dloss, classes, columns);
+  return row.Loss(logit);
+}
+
 #define GPTC_LOSS(suffix, T)                                                                                           \
-  LogSum LogSumExp##suffix(const void* x, int64_t n) { return LogSumExp(static_cast<const T*>(x), n); }                \
+  RowSum SumExp##suffix(const void* x, int64_t n) { return SumExp(static_cast<const T*>(x), n); }                      \
   void BackwardRow##suffix(const void* logits, void* dlogits, int64_t target, float lse, float dloss, int64_t classes, \
                            int64_t columns) {                                                                          \
-    BackwardRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, lse, dloss, classes, columns);        \
+    if (target < 0) {                                                                                                  \
+      std::memset(dlogits, 0, sizeof(T) * columns);                                                                    \
+      return;                                                                                                          \
+    }                                                                                                                  \
+    BackwardRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, lse, 1, dloss, classes, columns);     \
+  }                                                                                                                    \
+  float GradientRow##suffix(const void* logits, void* dlogits, int64_t target, float dloss, int64_t classes,           \
+                            int64_t columns) {                                                                         \
+    return GradientRow(static_cast<const T*>(logits), static_cast<T*>(dlogits), target, dloss, classes, columns);      \
   }
 GPTC_LOSS(F32, float)
 GPTC_LOSS(Bf16, Bf16)
@@ -114,10 +135,12 @@ HWY_AFTER_NAMESPACE();
 namespace gptc {
 namespace {
 
-HWY_EXPORT(LogSumExpF32);
-HWY_EXPORT(LogSumExpBf16);
+HWY_EXPORT(SumExpF32);
+HWY_EXPORT(SumExpBf16);
 HWY_EXPORT(BackwardRowF32);
 HWY_EXPORT(BackwardRowBf16);
+HWY_EXPORT(GradientRowF32);
+HWY_EXPORT(GradientRowBf16);
 
 bool IsF32(const TensorView& view) { return view.type.dtype == DType::kF32; }
 bool HasKernel(const TensorView& view) { return IsF32(view) || view.type.dtype == DType::kBF16; }
@@ -131,12 +154,12 @@ StatusOr<BoundKernel> BindCpuCrossEntropy(const KernelArgs& args) {
   if (!HasKernel(logits)) return Unsupported("cross_entropy", args, "f32 and bf16 logits");
   const int64_t classes = args.attributes.Int("classes"), columns = logits.dim(-1);
   const bool f32 = IsF32(logits);
-  const auto log_sum_exp = f32 ? HWY_DYNAMIC_DISPATCH(LogSumExpF32) : HWY_DYNAMIC_DISPATCH(LogSumExpBf16);
+  const auto sum_exp = f32 ? HWY_DYNAMIC_DISPATCH(SumExpF32) : HWY_DYNAMIC_DISPATCH(SumExpBf16);
   return BoundKernel([=] {
     ParallelFor(targets.count(), GrainOf(columns), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         const char* x = logits.as<char>() + row * columns * SizeOf(logits.type.dtype);
-        const LogSum lse = log_sum_exp(x, classes);
+        const RowSum sum = sum_exp(x, classes);
         const int64_t target = targets.as<int32_t>()[row];
         float loss = 0;
         if (target >= classes) {
@@ -144,10 +167,10 @@ StatusOr<BoundKernel> BindCpuCrossEntropy(const KernelArgs& args) {
         } else if (target >= 0) {
           const float logit =
               f32 ? reinterpret_cast<const float*>(x)[target] : ToFloat(reinterpret_cast<const Bf16*>(x)[target]);
-          loss = (lse.largest - logit) + lse.log_sum;
+          loss = sum.Loss(logit);
         }
         losses.as<float>()[row] = loss;
-        lses.as<float>()[row] = lse.largest + lse.log_sum;
+        lses.as<float>()[row] = sum.largest + std::log(sum.sum);
       }
     });
   });
@@ -165,6 +188,23 @@ StatusOr<BoundKernel> BindCpuCrossEntropyBackward(const KernelArgs& args) {
       for (int64_t row = begin; row < end; ++row) {
         kernel(logits.as<char>() + row * row_bytes, dlogits.as<char>() + row * row_bytes, targets.as<int32_t>()[row],
                lses.as<float>()[row], dlosses.as<float>()[row], classes, columns);
+      }
+    });
+  });
+}
+
+StatusOr<BoundKernel> BindCpuCrossEntropyGradient(const KernelArgs& args) {
+  const TensorView &logits = args.input(0), &targets = args.input(1), &dlosses = args.input(2);
+  const TensorView &losses = args.result(0), &dlogits = args.result(1);
+  if (!HasKernel(logits)) return Unsupported("cross_entropy_gradient", args, "f32 and bf16 logits");
+  const int64_t classes = args.attributes.Int("classes"), columns = logits.dim(-1);
+  const int64_t row_bytes = columns * SizeOf(logits.type.dtype);
+  const auto kernel = IsF32(logits) ? HWY_DYNAMIC_DISPATCH(GradientRowF32) : HWY_DYNAMIC_DISPATCH(GradientRowBf16);
+  return BoundKernel([=] {
+    ParallelFor(targets.count(), GrainOf(2 * columns), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        losses.as<float>()[row] = kernel(logits.as<char>() + row * row_bytes, dlogits.as<char>() + row * row_bytes,
+                                         targets.as<int32_t>()[row], dlosses.as<float>()[row], classes, columns);
       }
     });
   });

@@ -1,6 +1,6 @@
 // Matrix products against plain loops in double precision.
-#include "runtime/cpu/matmul.h"
 #include "runtime/cpu/kernel_bench_for_test.h"
+#include "runtime/cpu/product.h"
 
 namespace gptc {
 namespace {
@@ -125,12 +125,13 @@ TEST_P(CpuKernelsTest, Linear) {
 }
 
 TEST(CpuMatMul, RoutesFollowTheShape) {
-  EXPECT_EQ(ChooseProductRoute({1, 1, 2304, 768, false, true}), ProductRoute::kGemv);
-  EXPECT_EQ(ChooseProductRoute({1, 1024, 2304, 768, false, true}), ProductRoute::kPacked);
-  EXPECT_EQ(ChooseProductRoute({1, 768, 384, 128, false, true}), ProductRoute::kPlain);
-  EXPECT_EQ(ChooseProductRoute({1, 768, 2304, 1024, true, false}), ProductRoute::kSgemm);
-  EXPECT_EQ(ChooseProductRoute({1, 4, 2304, 1024, true, false}), ProductRoute::kSgemm);
-  EXPECT_EQ(ChooseProductRoute({48, 64, 64, 32, false, false}), ProductRoute::kPlain);
+  EXPECT_EQ(ChooseProductRoute({1, 1, 2304, 768, false, false, true}), ProductRoute::kGemv);
+  EXPECT_EQ(ChooseProductRoute({1, 1024, 2304, 768, false, false, true}), ProductRoute::kPacked);
+  EXPECT_EQ(ChooseProductRoute({1, 768, 384, 128, false, false, true}), ProductRoute::kPlain);
+  EXPECT_EQ(ChooseProductRoute({1, 768, 2304, 1024, true, false, false}), ProductRoute::kSgemm);
+  EXPECT_EQ(ChooseProductRoute({1, 4, 2304, 1024, true, false, false}), ProductRoute::kSgemm);
+  EXPECT_EQ(ChooseProductRoute({48, 64, 64, 32, false, false, false}), ProductRoute::kPlain);
+  EXPECT_EQ(ChooseProductRoute({1, 1024, 768, 3072, false, true, false}), ProductRoute::kPacked);
 }
 
 TEST(CpuMatMul, RefusesOtherTypes) {

@@ -6,9 +6,9 @@
 //                               dweight = sum over rows of dy · h,  dbias = sum over rows of dy
 //   residual_…: sum = x + r is what is normalized; in the backward dsum is added to dx
 //
-// x, dy and weights are f32 or bf16, statistics and sums f32. A row is read twice, the second time from L1. Column sums
-// are made as partial sums of a fixed number of row chunks and added in order, so the bits do not depend on the number
-// of threads.
+// x, dy, y and weights are f32 or bf16, statistics and sums f32; dx has x's type. A row is read twice, the second time
+// from L1. Column sums are made as partial sums of a fixed number of row chunks and added in order, so the bits do not
+// depend on the number of threads.
 #include <algorithm>
 #include <cmath>
 
@@ -68,27 +68,27 @@ HWY_INLINE float Total(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 // Lanes below n of v, 0 above.
 HWY_INLINE VF KeepSome(VF v, size_t n) { return hn::IfThenElseZero(hn::FirstN(DF(), n), v); }
 
-template <typename T, typename R>
-HWY_INLINE void AddRow(const T* x, const R* r, T* sum, int64_t width) {
+template <typename TX, typename TR>
+HWY_INLINE void AddRow(const TX* x, const TR* r, TX* sum, int64_t width) {
   OverRow(
       width, [&](int64_t j) HWY_ATTR { StoreFloats(hn::Add(LoadFloats(x + j), LoadFloats(r + j)), sum + j); },
       [&](int64_t j, size_t n) HWY_ATTR { StoreSome(hn::Add(LoadSome(x + j, n), LoadSome(r + j, n)), sum + j, n); });
 }
 
-template <typename T>
+template <typename TX, typename TY>
 HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   const int64_t width = p.width;
   for (int64_t row = begin; row < end; ++row) {
-    const T* x = static_cast<const T*>(p.x) + row * width;
-    T* y = static_cast<T*>(p.y) + row * width;
+    const TX* x = static_cast<const TX*>(p.x) + row * width;
+    TY* y = static_cast<TY*>(p.y) + row * width;
     if (p.r != nullptr) {
-      T* sum = static_cast<T*>(p.sum) + row * width;
+      TX* sum = static_cast<TX*>(p.sum) + row * width;
       if (p.narrow_r) {
         AddRow(x, static_cast<const Bf16*>(p.r) + row * width, sum, width);
       } else {
-        AddRow(x, static_cast<const T*>(p.r) + row * width, sum, width);
+        AddRow(x, static_cast<const TX*>(p.r) + row * width, sum, width);
       }
       x = sum;
     }
@@ -157,8 +157,8 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
   for (int64_t row = begin; row < end; ++row) {
     const TG* dy = static_cast<const TG*>(p.dy) + row * width;
     const TX* x = static_cast<const TX*>(p.x) + row * width;
-    TG* dx = static_cast<TG*>(p.dx) + row * width;
-    const TG* dsum = p.dsum == nullptr ? nullptr : static_cast<const TG*>(p.dsum) + row * width;
+    TX* dx = static_cast<TX*>(p.dx) + row * width;
+    const TX* dsum = p.dsum == nullptr ? nullptr : static_cast<const TX*>(p.dsum) + row * width;
     const VF center = hn::Set(d, p.mean != nullptr ? p.mean[row] : 0.0f);
     const VF scale = hn::Set(d, p.rstd[row]);
     VF sum_g = hn::Zero(d), sum_gh = hn::Zero(d);
@@ -218,8 +218,9 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
   }
 }
 
-void ForwardF32(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float>(p, begin, end); }
-void ForwardBf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<Bf16>(p, begin, end); }
+void ForwardF32F32(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float, float>(p, begin, end); }
+void ForwardF32Bf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<float, Bf16>(p, begin, end); }
+void ForwardBf16Bf16(const NormForward& p, int64_t begin, int64_t end) { ForwardRows<Bf16, Bf16>(p, begin, end); }
 void BackwardF32F32(const NormBackward& p, int64_t begin, int64_t end, float* dweight, float* dbias) {
   BackwardRows<float, float>(p, begin, end, dweight, dbias);
 }
@@ -257,8 +258,9 @@ HWY_AFTER_NAMESPACE();
 namespace gptc {
 namespace {
 
-HWY_EXPORT(ForwardF32);
-HWY_EXPORT(ForwardBf16);
+HWY_EXPORT(ForwardF32F32);
+HWY_EXPORT(ForwardF32Bf16);
+HWY_EXPORT(ForwardBf16Bf16);
 HWY_EXPORT(BackwardF32F32);
 HWY_EXPORT(BackwardF32Bf16);
 HWY_EXPORT(BackwardBf16F32);
@@ -317,7 +319,9 @@ StatusOr<BoundKernel> BindForward(const KernelArgs& args, bool center, bool resi
                 args.result(y_at + (center ? 2 : 1)).as<float>(),
                 WidthOf(x),
                 static_cast<float>(args.attributes.Double("epsilon"))};
-  const auto kernel = Narrow(x) ? HWY_DYNAMIC_DISPATCH(ForwardBf16) : HWY_DYNAMIC_DISPATCH(ForwardF32);
+  const auto kernel = Narrow(x)                   ? HWY_DYNAMIC_DISPATCH(ForwardBf16Bf16)
+                      : Narrow(args.result(y_at)) ? HWY_DYNAMIC_DISPATCH(ForwardF32Bf16)
+                                                  : HWY_DYNAMIC_DISPATCH(ForwardF32F32);
   return BoundKernel([p, weight, bias, kernel, rows = RowsOf(x), pool = &args.scratch] {
     NormForward run = p;
     run.weight = weight.Get(static_cast<char*>(pool->data()));

@@ -23,6 +23,10 @@ dnnl::memory::data_type DataType(DType dtype) {
 dnnl::memory::desc Descriptor(const StridedOperand& operand) {
   return {operand.shape, DataType(operand.dtype), operand.strides};
 }
+dnnl::memory::desc PackedDescriptor(const StridedOperand& operand) {
+  using Tag = dnnl::memory::format_tag;
+  return {operand.shape, DataType(operand.dtype), operand.dtype == DType::kBF16 ? Tag::BA16a64b2a : Tag::BA16a64b};
+}
 dnnl::memory Unplaced(const dnnl::memory::desc& descriptor) { return {descriptor, CpuEngine(), DNNL_MEMORY_NONE}; }
 
 // Addresses seldom change from one execution to the next; setting one again is a call that can be saved.
@@ -38,9 +42,9 @@ struct OnednnProduct::Impl {
   dnnl::matmul primitive;
   dnnl::reorder reorder;  // of b, where it is packed
   bool pack = false;
-  dnnl::memory a, b, packed, bias, y, scratchpad;
-  const void *at_a = nullptr, *at_b = nullptr, *at_packed = nullptr, *at_bias = nullptr, *at_y = nullptr,
-             *at_scratchpad = nullptr;
+  dnnl::memory a, b, packed, bias, addend, y, scratchpad;
+  const void *at_a = nullptr, *at_b = nullptr, *at_packed = nullptr, *at_bias = nullptr, *at_addend = nullptr,
+             *at_y = nullptr, *at_scratchpad = nullptr;
   size_t packed_offset = 0, bytes = 0;
   std::vector<dnnl_exec_arg_t> arguments, reorder_arguments;
 };
@@ -53,12 +57,17 @@ StatusOr<std::unique_ptr<OnednnProduct>> OnednnProduct::Create(const OnednnProdu
   try {
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (spec.accumulate) {
-      dnnl::post_ops post;
-      post.append_sum(1.0f);
-      attributes.set_post_ops(post);
+    dnnl::post_ops post;
+    if (spec.accumulate) post.append_sum(1.0f);
+    if (spec.addend) {
+      StridedOperand addend = spec.y;
+      addend.dtype = *spec.addend;
+      impl->addend = Unplaced(Descriptor(addend));
+      post.append_binary(dnnl::algorithm::binary_add, impl->addend.get_desc());
     }
-    const dnnl::memory::desc a = Descriptor(spec.a), b = Descriptor(spec.b), y = Descriptor(spec.y);
+    if (post.len() > 0) attributes.set_post_ops(post);
+    const dnnl::memory::desc a = Descriptor(spec.a), y = Descriptor(spec.y);
+    const dnnl::memory::desc b = spec.packed_b ? PackedDescriptor(spec.b) : Descriptor(spec.b);
     const dnnl::memory::desc weights =
         spec.pack_b ? dnnl::memory::desc(spec.b.shape, DataType(spec.b.dtype), dnnl::memory::format_tag::any) : b;
     dnnl::matmul::desc operation(a, weights, y);
@@ -92,6 +101,10 @@ StatusOr<std::unique_ptr<OnednnProduct>> OnednnProduct::Create(const OnednnProdu
       impl->bias = Unplaced(chosen.bias_desc());
       impl->arguments.push_back({DNNL_ARG_BIAS, impl->bias.get()});
     }
+    if (spec.addend) {
+      const int place = DNNL_ARG_ATTR_MULTIPLE_POST_OP(spec.accumulate ? 1 : 0) | DNNL_ARG_SRC_1;
+      impl->arguments.push_back({place, impl->addend.get()});
+    }
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_out_of_memory) return OutOfMemory("oneDNN: out of memory");
     return absl::UnimplementedError(Cat("oneDNN has no such matrix product on this machine: ", error.message));
@@ -101,13 +114,14 @@ StatusOr<std::unique_ptr<OnednnProduct>> OnednnProduct::Create(const OnednnProdu
 
 size_t OnednnProduct::scratch_bytes() const { return impl_->bytes; }
 
-void OnednnProduct::Execute(const void* a, const void* b, const void* bias, void* y, void* scratch) {
+void OnednnProduct::Execute(const Operands& operands, void* y, void* scratch) {
   Impl& p = *impl_;
-  Place(p.a, p.at_a, a);
-  Place(p.b, p.at_b, b);
+  Place(p.a, p.at_a, operands.a);
+  Place(p.b, p.at_b, operands.b);
   Place(p.y, p.at_y, y);
   Place(p.scratchpad, p.at_scratchpad, scratch);
-  if (p.bias) Place(p.bias, p.at_bias, bias);
+  if (p.bias) Place(p.bias, p.at_bias, operands.bias);
+  if (p.addend) Place(p.addend, p.at_addend, operands.addend);
   if (p.pack) {
     Place(p.packed, p.at_packed, static_cast<char*>(scratch) + p.packed_offset);
     const dnnl_status_t status = dnnl_primitive_execute(

@@ -24,10 +24,12 @@ struct StridedOperand {
 };
 
 struct OnednnProductSpec {
-  StridedOperand a, b, y;     // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
-  std::optional<DType> bias;  // [n]
-  bool accumulate = false;    // y += a · b
-  bool pack_b = false;        // reorder b, at every execution, into the layout that suits the product; two axes only
+  StridedOperand a, b, y;       // [..., m, k], [..., k, n], [..., m, n]; f32 or bf16
+  std::optional<DType> bias;    // [n]
+  std::optional<DType> addend;  // y = a · b + addend, of y's shape and dense
+  bool accumulate = false;      // y += a · b
+  bool pack_b = false;          // reorder b, at every execution, into the layout that suits the product; two axes only
+  bool packed_b = false;        // b lies packed (ir/base/packing.h); its strides mean nothing; two axes only
 };
 
 class OnednnProduct {
@@ -39,8 +41,11 @@ class OnednnProduct {
   OnednnProduct& operator=(const OnednnProduct&) = delete;
 
   size_t scratch_bytes() const;
-  // `bias` is read where the spec has one. `scratch`: scratch_bytes(), 64-byte aligned.
-  void Execute(const void* a, const void* b, const void* bias, void* y, void* scratch);
+  // `bias` and `addend` are read where the spec has them. `scratch`: scratch_bytes(), 64-byte aligned.
+  struct Operands {
+    const void *a, *b, *bias = nullptr, *addend = nullptr;
+  };
+  void Execute(const Operands& operands, void* y, void* scratch);
 
  private:
   struct Impl;

@@ -1,4 +1,5 @@
-// Sums, means and maxima over any axes, of f32 and bf16 (accumulated in f32), f64 and i32 (sums wrap; no mean).
+// Sums, means and maxima over any axes, of f32 and bf16 (accumulated in f32), f64 and i32 (sums wrap; no mean). A sum
+// of bf16 is bf16 or, widened, f32.
 //
 // Neighbouring axes that are both reduced or both kept are merged, which leaves three forms:
 //   rows     [outer, reduced]          blocks of 4096 in f32 (four accumulators each), their sums in f64
@@ -164,12 +165,12 @@ bool HasForm(const std::vector<Group>& groups, Form& form) {
 }
 
 // y[outer] from x[outer, reduced]. Long rows are cut into pieces whose results meet in scratch.
-template <typename T>
+template <typename T, typename TY>
 BoundKernel BindRows(const KernelArgs& args, Reduction kind, const Form& form) {
   constexpr int64_t kPiece = kReductionBlock * kPieceBlocks;
   const int64_t pieces = ChunkCount(form.reduced, kPiece);
   if (pieces > 1) args.scratch.Request(static_cast<size_t>(form.outer * pieces) * sizeof(double));
-  return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), scratch = &args.scratch] {
+  return [=, x = args.input(0).as<const T>(), y = args.result().as<TY>(), scratch = &args.scratch] {
     const auto finish = [&](double value) {
       return kind == Reduction::kMean ? value / static_cast<double>(form.reduced) : value;
     };
@@ -205,7 +206,7 @@ BoundKernel BindRows(const KernelArgs& args, Reduction kind, const Form& form) {
 }
 
 // y[outer, inner] from x[outer, reduced, inner]. Scratch: partials[outer, parts, inner].
-template <typename T>
+template <typename T, typename TY>
 BoundKernel BindColumns(const KernelArgs& args, Reduction kind, const Form& form) {
   const int64_t blocks = ChunkCount(form.inner, kColumnBlock);
   // Rows are cut only where the columns alone do not make work enough, into at most 32 parts of at least 16.
@@ -213,7 +214,7 @@ BoundKernel BindColumns(const KernelArgs& args, Reduction kind, const Form& form
   const int64_t part_rows = std::max<int64_t>(16, ChunkCount(form.reduced, wanted));
   const int64_t parts = ChunkCount(form.reduced, part_rows);
   args.scratch.Request(static_cast<size_t>(form.outer * parts * form.inner) * sizeof(float));
-  return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), scratch = &args.scratch] {
+  return [=, x = args.input(0).as<const T>(), y = args.result().as<TY>(), scratch = &args.scratch] {
     float* const partials = static_cast<float*>(scratch->data());
     ParallelFor(form.outer * parts * blocks,
                 GrainFor(std::min(part_rows, form.reduced) * std::min(kColumnBlock, form.inner)),
@@ -267,7 +268,7 @@ constexpr Accumulator kLeast = -std::numeric_limits<Accumulator>::infinity();
 template <>
 constexpr int64_t kLeast<int64_t> = std::numeric_limits<int32_t>::min();
 
-template <typename T>
+template <typename T, typename TY>
 BoundKernel BindAny(const KernelArgs& args, Reduction kind, const std::vector<Group>& groups) {
   std::vector<StridedAxis> kept, reduced;
   int64_t stride = 1, count = 1;
@@ -277,7 +278,7 @@ BoundKernel BindAny(const KernelArgs& args, Reduction kind, const std::vector<Gr
     if (groups[i].reduced) count *= groups[i].size;
     stride *= groups[i].size;
   }
-  return [=, x = args.input(0).as<const T>(), y = args.result().as<T>(), elements = args.result().count()] {
+  return [=, x = args.input(0).as<const T>(), y = args.result().as<TY>(), elements = args.result().count()] {
     using Accumulator = decltype(ReadElement(T{}));
     ParallelFor(elements, GrainFor(4 * count), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -301,11 +302,11 @@ BoundKernel BindAny(const KernelArgs& args, Reduction kind, const std::vector<Gr
   };
 }
 
-template <typename T>
+template <typename T, typename TY = T>
 BoundKernel BindVector(const KernelArgs& args, Reduction kind, const std::vector<Group>& groups) {
   Form form;
-  if (args.input(0).count() == 0 || !HasForm(groups, form)) return BindAny<T>(args, kind, groups);
-  return form.inner == 1 ? BindRows<T>(args, kind, form) : BindColumns<T>(args, kind, form);
+  if (args.input(0).count() == 0 || !HasForm(groups, form)) return BindAny<T, TY>(args, kind, groups);
+  return form.inner == 1 ? BindRows<T, TY>(args, kind, form) : BindColumns<T, TY>(args, kind, form);
 }
 
 StatusOr<BoundKernel> Bind(const KernelArgs& args, Reduction kind, std::string_view name) {
@@ -318,14 +319,16 @@ StatusOr<BoundKernel> Bind(const KernelArgs& args, Reduction kind, std::string_v
       case DType::kBF16:
         return BindVector<Bf16>(args, kind, groups);
       case DType::kF64:
-        return BindAny<double>(args, kind, groups);
+        return BindAny<double, double>(args, kind, groups);
       case DType::kI32:
-        if (kind != Reduction::kMean) return BindAny<int32_t>(args, kind, groups);
+        if (kind != Reduction::kMean) return BindAny<int32_t, int32_t>(args, kind, groups);
         break;
       default:
         break;
     }
   }
+  if (type.dtype == DType::kBF16 && args.result().type.dtype == DType::kF32)
+    return BindVector<Bf16, float>(args, kind, groups);
   return Unsupported(name, args, kind == Reduction::kMean ? "f32, bf16 or f64" : "f32, bf16, f64 or i32");
 }
 

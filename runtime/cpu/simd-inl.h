@@ -35,19 +35,22 @@ HWY_INLINE VF LoadFloats(const Bf16* p) {
   return hn::BitCast(DF(),
                      hn::ShiftLeft<16>(hn::PromoteTo(du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p)))));
 }
-// Rounds to nearest even; a NaN stays one. Bf16FromFloat's bits.
-HWY_INLINE void StoreFloats(VF v, Bf16* p) {
-  const hn::Rebind<uint16_t, DF> du16;
+// The bits of each element as bf16, in the lower half of a lane: rounded to nearest even; a NaN stays one. The same as
+// Bf16FromFloat's.
+HWY_INLINE hn::Vec<hn::Rebind<uint32_t, DF>> RoundedBits(VF v) {
   const hn::Rebind<uint32_t, DF> du32;
-  const hn::Rebind<int32_t, DF> di32;
   const auto bits = hn::BitCast(du32, v);
   const auto upper = hn::ShiftRight<16>(bits);
   const auto odd = hn::And(upper, hn::Set(du32, 1u));
   const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du32, 0x7fffu)), odd));
   const auto quiet = hn::Or(upper, hn::Set(du32, 0x40u));
   const auto nan = hn::RebindMask(du32, hn::IsNaN(v));
-  const auto out = hn::IfThenElse(nan, quiet, rounded);
-  hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di32, out)), du16, reinterpret_cast<uint16_t*>(p));
+  return hn::IfThenElse(nan, quiet, rounded);
+}
+HWY_INLINE void StoreFloats(VF v, Bf16* p) {
+  const hn::Rebind<uint16_t, DF> du16;
+  const hn::Rebind<int32_t, DF> di32;
+  hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di32, RoundedBits(v))), du16, reinterpret_cast<uint16_t*>(p));
 }
 
 // The first n < Lanes elements; the other lanes are 0 (load) or dropped (store).
@@ -110,12 +113,35 @@ HWY_INLINE VF ExpOf(VF x) {
   return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
-// e^x for x <= 0, and 0 where the result would be below the smallest normal number: arithmetic on those is a hundred
-// times slower, and next to a sum of at least 1 they are nothing. A NaN stays one.
+// 2^(n + r) for |r| <= 1/2, where `shifted` is n + kExp2Shift.
+HWY_INLINE VF Exp2OfParts(VF shifted, VF r) {
+  const DF d;
+  VF q = hn::Set(d, kExp2[5]);
+#pragma GCC unroll 5
+  for (int i = 4; i >= 0; --i) q = hn::MulAdd(q, r, hn::Set(d, kExp2[i]));
+  const hn::Rebind<int32_t, DF> di;
+  const VF power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted)));
+  return hn::Mul(hn::MulAdd(q, r, hn::Set(d, 1.0f)), power);
+}
+
+// 2^x for x <= 126; 0 where that is below 2^-100, which next to a sum of at least 1 is nothing: what it would lead to
+// are numbers below the smallest normal one, with which arithmetic is a hundred times slower. A NaN stays one.
+HWY_INLINE VF Exp2Of(VF x) {
+  const DF d;
+  const VF magic = hn::Set(d, kExp2Shift);
+  const VF shifted = hn::Add(x, magic);
+  const VF y = Exp2OfParts(shifted, hn::Sub(x, hn::Sub(shifted, magic)));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -100.0f)), y);
+}
+
+// e^x for x <= 0, and 0 below e^-87, the smallest normal number, for the same reason. 2 ulp. A NaN stays one.
 HWY_INLINE VF ExpOfNegative(VF x) {
-  const VF least = hn::Set(DF(), -87.0f);
-  const auto vanishes = hn::Lt(x, least);
-  return hn::IfThenZeroElse(vanishes, ExpOf(hn::IfThenElse(vanishes, least, x)));
+  const DF d;
+  const VF magic = hn::Set(d, kExp2Shift);
+  const VF shifted = hn::MulAdd(x, hn::Set(d, kLog2E), magic);
+  const VF n = hn::Sub(shifted, magic);
+  const VF rest = hn::NegMulAdd(n, hn::Set(d, kLn2Low), hn::NegMulAdd(n, hn::Set(d, kLn2High), x));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), Exp2OfParts(shifted, hn::Mul(rest, hn::Set(d, kLog2E))));
 }
 
 // log x: -inf at 0, NaN below and for NaN, +inf for +inf. 4 ulp.

@@ -22,6 +22,16 @@ struct Bf16 {
 inline float ToFloat(float value) { return value; }
 inline float ToFloat(Bf16 value) { return FloatFromBf16(value.bits); }
 
+inline constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
+// ln 2 in two parts, of which the first times an integer below 2^10 is exact.
+inline constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+// Adding this rounds to an integer, and leaves 127 + that integer in the lowest bits: an exponent.
+inline constexpr float kExp2Shift = 12582912.0f + 127.0f;
+// (2^r - 1) / r for |r| <= 1/2, lowest order first; a fit of our own by interpolation at Chebyshev nodes. With it 2^r
+// is off by 1e-8, before rounding.
+inline constexpr float kExp2[] = {0.69314718246f,   0.24022650719f,   0.055503569543f,
+                                  0.0096180830151f, 0.0013390863314f, 0.00015453163360f};
+
 // Coefficients, lowest order first, of the two polynomials described at ErfOfPositive.
 inline constexpr float kErfSmall[] = {0.12837916612625122f,    -0.37612637877464294f,  0.11283782124519348f,
                                       -0.026865430176258087f,  0.005221031606197357f,  -0.0008484080317430198f,

@@ -1,12 +1,12 @@
 #include "runtime/exec/executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <set>
 
+#include "ir/base/available_memory.h"
 #include "ir/base/check.h"
-#include "ir/base/op_table.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -18,11 +18,27 @@ const plan::PortT* FindPort(const std::vector<std::unique_ptr<plan::PortT>>& por
   return nullptr;
 }
 
-bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
-
 bool Wanted(const ExecutorOptions& options, const std::string& entry) {
   return options.entries.empty() ||
          std::find(options.entries.begin(), options.entries.end(), entry) != options.entries.end();
+}
+
+// The kernel keeps to the workspace that the plan's peak counts for it.
+Status CheckWorkspace(const plan::PlanT& plan, const plan::StepT& step, const Attributes& attributes,
+                      std::span<const TensorView> inputs, std::span<const TensorView> results,
+                      ScratchPool::Asked asked) {
+  if (asked.bytes == 0) return OkStatus();
+  std::vector<Type> input_types, result_types;
+  for (const TensorView& input : inputs) input_types.push_back(input.type);
+  for (const TensorView& result : results) result_types.push_back(result.type);
+  const int64_t granted =
+      WorkspaceOf(*OpNamed(step.kernel), input_types, result_types, attributes, HasBf16Products(plan.target))
+          .Bytes(asked.threads);
+  if (static_cast<int64_t>(asked.bytes) <= granted) return OkStatus();
+  return Failure("the kernel of ", step.kernel, " asks for ", Grouped(static_cast<int64_t>(asked.bytes)),
+                 " bytes of workspace on ", asked.threads, " threads, and runtime/plan/workspace.cc grants ",
+                 Grouped(granted), " for ",
+                 Join(inputs, ", ", [](const TensorView& input) { return TypeText(input.type); }));
 }
 
 }  // namespace
@@ -57,15 +73,15 @@ void BoundEntry::Run() {
   Finish();
 }
 
-void BoundEntry::RunTimed(std::vector<double>& seconds) {
+void BoundEntry::RunTimed(std::vector<StepTime>& times) {
   using Clock = std::chrono::steady_clock;
   Poison();
-  seconds.resize(kernels_.size());
+  times.resize(kernels_.size());
   for (size_t i = 0; i < kernels_.size(); ++i) {
+    times[i] = {Clock::now(), 0};
     if (!kernels_[i]) continue;
-    auto start = Clock::now();
     kernels_[i]();
-    seconds[i] += std::chrono::duration<double>(Clock::now() - start).count();
+    times[i].seconds = std::chrono::duration<double>(Clock::now() - times[i].begin).count();
   }
   Finish();
 }
@@ -161,6 +177,7 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
     if (!kernel.ok())
       return Annotate(kernel.status(),
                       Cat(entry.name, ": ", step->kernel, step->location.empty() ? "" : " from ", step->location));
+    RETURN_IF_ERROR(CheckWorkspace(plan_, *step, attributes, inputs, results, scratch_.TakeAsked()));
     bound->kernels_.push_back(*std::move(kernel));
   }
   for (const auto& store : entry.stores) {
@@ -185,6 +202,26 @@ void Executor::RunIfPresent(std::string_view name) {
 TensorView Executor::state(int index) const {
   const plan::StateT& state = *plan_.states[index];
   return {TypeOf(state), states_.data() + state.offset};
+}
+
+std::vector<std::span<std::byte>> Executor::MemoryOf(std::span<const std::string> entries) const {
+  std::set<int> states;
+  int64_t arena = 0;
+  for (const auto& bound : entries_) {
+    const plan::EntryT& entry = *bound->plan_;
+    if (std::find(entries.begin(), entries.end(), entry.name) == entries.end()) continue;
+    arena = std::max(arena, entry.arena_bytes);
+    for (const auto& buffer : entry.buffers) states.insert(buffer->state);
+    for (const auto& store : entry.stores) states.insert(static_cast<int>(store->state));
+  }
+  states.erase(-1);
+  std::vector<std::span<std::byte>> memory = {{arena_.data(), static_cast<size_t>(arena)},
+                                              {scratch_memory_.data(), scratch_memory_.bytes()}};
+  for (int index : states) {
+    const TensorView view = state(index);
+    memory.push_back({view.as<std::byte>(), view.bytes()});
+  }
+  return memory;
 }
 
 }  // namespace gptc

@@ -2,7 +2,9 @@
 #ifndef GPTC_RUNTIME_EXEC_EXECUTOR_H_
 #define GPTC_RUNTIME_EXEC_EXECUTOR_H_
 
+#include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +24,12 @@ struct ExecutorOptions {
   bool isolate = false;
 };
 
+// When a step began and how long it took.
+struct StepTime {
+  std::chrono::steady_clock::time_point begin;
+  double seconds = 0;
+};
+
 // One entry point, bound. Inputs are written by the caller before every run (a run may write over them); outputs stay
 // until the next run of any entry point of the executor.
 class BoundEntry {
@@ -33,8 +41,8 @@ class BoundEntry {
   bool has_input(std::string_view name) const;
 
   void Run();
-  // The same, adding each step's seconds to `seconds` (one element a step).
-  void RunTimed(std::vector<double>& seconds);
+  // The same, with the times of this run: one element a step, views among them.
+  void RunTimed(std::vector<StepTime>& times);
   const plan::EntryT& plan() const { return *plan_; }
 
  private:
@@ -68,6 +76,8 @@ class Executor {
   void RunIfPresent(std::string_view name);
 
   TensorView state(int index) const;
+  // Where a run of these entry points reads and writes; pages of other memory are never touched. Parts may meet.
+  std::vector<std::span<std::byte>> MemoryOf(std::span<const std::string> entries) const;
   const plan::PlanT& plan() const { return plan_; }
   // Scratch that the kernels asked for, beyond the plan's states and arena.
   size_t scratch_bytes() const { return scratch_.bytes(); }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "ir/base/available_memory.h"
 #include "runtime/plan/sample_plan_for_test.h"
 
 namespace gptc {
@@ -80,11 +81,13 @@ TEST(Executor, RunsAndKeepsStates) {
 TEST(Executor, TimesEveryStep) {
   plan::PlanT plan = SamplePlan();
   std::unique_ptr<Executor> executor = Make(plan);
-  std::vector<double> seconds;
-  executor->entry("step")->RunTimed(seconds);
-  executor->entry("step")->RunTimed(seconds);
-  ASSERT_EQ(seconds.size(), 2u);
-  EXPECT_GT(seconds[0], 0);
+  std::vector<StepTime> first, times;
+  executor->entry("step")->RunTimed(first);
+  executor->entry("step")->RunTimed(times);
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_GT(times[0].seconds, 0);
+  EXPECT_GT(times[0].begin, first[1].begin);
+  EXPECT_GT(times[1].begin, times[0].begin);
 }
 
 TEST(Executor, StatesAreZeroAndEntriesAreChosen) {

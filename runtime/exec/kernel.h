@@ -8,6 +8,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "ir/base/attributes.h"
 #include "ir/base/check.h"
@@ -31,17 +32,31 @@ struct TensorView {
   int64_t dim(int axis) const { return type.shape[axis < 0 ? axis + rank() : axis]; }
 };
 
-// Scratch shared by all kernels of an executor: requested at binding, allocated once, used by one kernel at a time.
+// Scratch shared by all kernels of an executor: requested at binding, allocated once, used by one kernel at a time. A
+// kernel may ask for what runtime/plan/workspace.h grants its op and no more: plans promise their peak by that.
 class ScratchPool {
  public:
-  // A promise of at least `bytes` at run time, at the address that data() then returns.
-  void Request(size_t bytes) { bytes_ = bytes > bytes_ ? bytes : bytes_; }
+  // A promise of at least `bytes` at run time, at the address that data() then returns. `threads`: how many share it,
+  // where it grows with them.
+  void Request(size_t bytes, int64_t threads = 1) {
+    bytes_ = bytes > bytes_ ? bytes : bytes_;
+    asked_ = {bytes > asked_.bytes ? bytes : asked_.bytes, threads > asked_.threads ? threads : asked_.threads};
+  }
   size_t bytes() const { return bytes_; }
+
+  // What was asked for since this was called last.
+  struct Asked {
+    size_t bytes = 0;
+    int64_t threads = 1;
+  };
+  Asked TakeAsked() { return std::exchange(asked_, {}); }
+
   void* data() const { return data_; }
   void set_data(void* data) { data_ = data; }
 
  private:
   size_t bytes_ = 0;
+  Asked asked_;
   void* data_ = nullptr;
 };
 

@@ -33,10 +33,6 @@ class Region {
   size_t bytes_ = 0;
 };
 
-// Bytes that this process can still take without swapping: the kernel's MemAvailable and, where smaller, what the
-// control group leaves. -1 where neither can be read.
-int64_t AvailableMemory();
-
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_EXEC_REGION_H_

@@ -66,6 +66,19 @@ StatusOr<std::string> ReadFileToString(const std::string& path, int64_t limit) {
   }
 }
 
+Status ForEachPiece(const std::string& path, const std::function<void(const void* data, size_t size)>& take) {
+  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return ErrnoStatus(errno, "open", path);
+  std::vector<char> piece(1 << 20);
+  while (true) {
+    ssize_t count = read(file.get(), piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoStatus(errno, "read", path);
+    if (count == 0) return OkStatus();
+    take(piece.data(), static_cast<size_t>(count));
+  }
+}
+
 StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return ErrnoStatus(errno, "open", path);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ namespace gptc {
 
 // The whole of a file (or pipe). More than `limit` bytes is InvalidArgument, so that a wrong path never fills memory.
 StatusOr<std::string> ReadFileToString(const std::string& path, int64_t limit = int64_t{1} << 31);
+
+// Hands the bytes of a file over from front to back, in pieces of at most 1 MiB.
+Status ForEachPiece(const std::string& path, const std::function<void(const void* data, size_t size)>& take);
 
 // A read-only view of a file's bytes. The file must not shrink while it is mapped; ours are replaced by rename, never
 // cut.

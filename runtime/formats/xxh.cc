@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "ir/base/check.h"
 #include "runtime/formats/files.h"
 
 namespace gptc {
@@ -49,8 +51,15 @@ bool ParseLine(std::string_view line, std::pair<std::string, uint64_t>& entry) {
 uint64_t XxhOf(const void* data, size_t size) { return XXH64(data, size, 0); }
 
 StatusOr<uint64_t> XxhOfFile(const std::string& path) {
-  ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
-  return XxhOf(file.data(), file.size());
+  struct Free {
+    void operator()(XXH64_state_t* state) const { XXH64_freeState(state); }
+  };
+  const std::unique_ptr<XXH64_state_t, Free> state(XXH64_createState());
+  CHECK(state != nullptr, "no memory for a checksum");
+  XXH64_reset(state.get(), 0);
+  // Read and not mapped: pages of a mapped file count as the process's memory.
+  RETURN_IF_ERROR(ForEachPiece(path, [&](const void* data, size_t size) { XXH64_update(state.get(), data, size); }));
+  return XXH64_digest(state.get());
 }
 
 std::string XxhText(uint64_t digest) { return absl::StrFormat("%016x", digest); }

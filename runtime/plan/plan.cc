@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "ir/base/check.h"
+#include "ir/base/op_table.h"
 
 namespace gptc {
 namespace {
@@ -141,6 +142,14 @@ Attributes AttributesOf(const plan::StepT& step) {
   return attributes;
 }
 
+DType ComputesIn(const plan::EntryT& entry, const plan::StepT& step) {
+  const auto dtype = [&](uint32_t buffer) { return static_cast<DType>(entry.buffers[buffer]->dtype); };
+  const DType read = dtype(step.inputs.empty() ? step.results[0] : step.inputs[0]), given = dtype(step.results[0]);
+  const std::string& family = InfoOf(*OpNamed(step.kernel)).family;
+  if (family == "matmul" || family == "linear" || family == "attention" || !IsFloat(given)) return read;
+  return IsFloat(read) && SizeOf(read) > SizeOf(given) ? read : given;
+}
+
 const plan::EntryT* FindEntry(const plan::PlanT& plan, std::string_view name) {
   for (const auto& entry : plan.entries) {
     if (entry->name == name) return entry.get();
@@ -184,6 +193,8 @@ double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherw
   return otherwise;
 }
 
+bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
+
 int64_t ParameterCount(const plan::PlanT& plan) {
   int64_t count = 0;
   for (const auto& state : plan.states) {
@@ -194,7 +205,5 @@ int64_t ParameterCount(const plan::PlanT& plan) {
   }
   return count;
 }
-
-int64_t PeakBytes(const plan::PlanT& plan) { return plan.state_bytes + plan.arena_bytes; }
 
 }  // namespace gptc

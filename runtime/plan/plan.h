@@ -38,6 +38,10 @@ Attributes AttributesOf(const plan::StepT& step);
 std::unique_ptr<plan::AttributeT> MakeAttribute(std::string name, const AttributeValue& value);
 AttributeValue ValueOf(const plan::AttributeT& attribute);
 
+// What a step computes in: products and attention in the type of what they multiply, all else in the wider of what it
+// reads first and what it gives (a norm of f32 that gives bf16 works in f32).
+DType ComputesIn(const plan::EntryT& entry, const plan::StepT& step);
+
 // Look-ups; null or -1 where there is none.
 const plan::EntryT* FindEntry(const plan::PlanT& plan, std::string_view name);
 int FindState(const plan::PlanT& plan, std::string_view name);
@@ -47,12 +51,11 @@ const plan::AttributeT* FindConfig(const plan::PlanT& plan, std::string_view key
 int64_t ConfigInt(const plan::PlanT& plan, std::string_view key, int64_t otherwise);
 double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherwise);
 
+// A step that costs nothing: its result lies where its operand does.
+bool IsView(const plan::StepT& step);
+
 // Elements of all parameters, as they are outside the plan (padding not counted).
 int64_t ParameterCount(const plan::PlanT& plan);
-
-// Everything training allocates: states and arena. The kernels' scratch is known only where it runs and reported by the
-// executor.
-int64_t PeakBytes(const plan::PlanT& plan);
 
 }  // namespace gptc
 

@@ -8,6 +8,7 @@
 
 #include "runtime/plan/plan.h"
 #include "runtime/plan/sample_plan_for_test.h"
+#include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
@@ -57,7 +58,7 @@ TEST(Plan, LooksThingsUp) {
   EXPECT_EQ(ConfigDouble(plan, "rate", 0), 0.5);
   EXPECT_EQ(ConfigDouble(plan, "width", 0), 3.0);
   EXPECT_EQ(ParameterCount(plan), 2 * 2);  // of three rows two are logical
-  EXPECT_EQ(PeakBytes(plan), plan.state_bytes + plan.arena_bytes);
+  EXPECT_EQ(PeakBytes(plan, 2), plan.state_bytes + plan.arena_bytes + WorkspaceBytes(plan, 2));
 }
 
 TEST(Plan, EveryTruncationIsRefused) {

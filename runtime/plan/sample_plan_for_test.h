@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "ir/base/check.h"
 #include "ir/base/op_table.h"
 #include "runtime/plan/plan.h"
 
@@ -72,6 +73,7 @@ inline plan::PlanT SamplePlan() {
     out->kernel = NameOf(op);
     out->inputs = std::move(inputs);
     out->results = {result};
+    CHECK(CompleteAttributes(InfoOf(op), attributes).ok());
     for (const auto& [name, value] : attributes.items()) out->attributes.push_back(MakeAttribute(name, value));
     out->location = "sample.graph:3";
     entry->steps.push_back(std::move(out));

@@ -11,6 +11,7 @@
 #include "ir/base/scalars.h"
 #include "runtime/cpu/ceilings.h"
 #include "runtime/cpu/kernels.h"
+#include "runtime/cpu/populate.h"
 #include "runtime/data/tokenizer/load.h"
 #include "runtime/formats/files.h"
 #include "runtime/train/initialize.h"
@@ -41,6 +42,8 @@ Status Trainer::Run() {
     progress_->Note("dry run: plan, data and memory are in order; nothing was written");
     return OkStatus();
   }
+  Populate(executor_->MemoryOf(std::vector<std::string>{"micro_step.only", "micro_step.first", "micro_step.middle",
+                                                        "micro_step.last", "update", "prepare"}));
   RETURN_IF_ERROR(PrepareRun());
   Status status = Loop();
   progress_->Finish();
@@ -282,7 +285,6 @@ Status Trainer::Step(int64_t step) {
             saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
             "try a smaller --lr or a longer --warmup"));
   }
-  executor_->RunIfPresent("prepare");
   double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   done_.step = step;
   int64_t tokens = batch_ * sequence_ * options_.grad_accum;
@@ -363,7 +365,8 @@ std::optional<double> Trainer::Mfu(double tokens_per_s, double ms) {
     if (done_.step < start_step_ + 5 || static_cast<double>(options_.steps - done_.step) * ms < kLongRunMs)
       return std::nullopt;
     GemmCeilingShape shape{.tokens = batch_ * sequence_, .width = width, .layers = layers, .vocab = 0};
-    ceiling_gflops_ = MeasureGemmGflops(DType::kF32, shape, kMeasureSeconds).value_or(-1);
+    ceiling_gflops_ =
+        MeasureGemmGflops(plan_.precision == "bf16" ? DType::kBF16 : DType::kF32, shape, kMeasureSeconds).value_or(-1);
     if (ceiling_gflops_ <= 0) return std::nullopt;
   }
   // 6P for the products with parameters, forward and backward, and 6·L·C·T for causal attention.
@@ -382,8 +385,9 @@ std::string Trainer::Summary() const {
   int64_t scratch = static_cast<int64_t>(executor_->scratch_bytes());
   std::string text =
       Cat(plan_.model, " · ", Grouped(ParameterCount(plan_)), " parameters", shape.empty() ? "" : Cat(" (", shape, ")"),
-          " · plan ", HumanBytes(PeakBytes(plan_) + scratch), " peak (state ", HumanBytes(plan_.state_bytes),
-          ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch), ") · ", plan_.target);
+          " · plan ", HumanBytes(plan_.state_bytes + plan_.arena_bytes + scratch), " peak (state ",
+          HumanBytes(plan_.state_bytes), ", arena ", HumanBytes(plan_.arena_bytes), ", scratch ", HumanBytes(scratch),
+          ") · ", plan_.target);
   text +=
       Cat("\n", Grouped(train_shards_->tokens()), " tokens to train on",
           val_shards_ ? Cat(", ", Grouped(val_shards_->tokens()), " to validate") : std::string(), " · ",

@@ -8,6 +8,7 @@
 #include "autodiff/training.h"
 #include "frontends/gptc/pipeline.h"
 #include "ir/base/dtype.h"
+#include "ir/base/philox.h"
 #include "ir/printer.h"
 #include "passes/testing/random_values.h"
 #include "runtime/cpu/kernels.h"
@@ -18,6 +19,7 @@ namespace gptc {
 namespace {
 
 constexpr double kTolerance = 2e-4;
+constexpr double kExactTolerance = 1e-9;
 // How much of the reference's own rounding error (exact against rounded) is granted besides.
 constexpr double kConditioning = 50;
 
@@ -111,9 +113,10 @@ struct Trace {
   std::vector<std::pair<std::string, HostTensor>> values;
 };
 
-StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vector<Call>& calls, uint64_t seed,
+StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vector<Call>& calls, StateMap states,
                                           Rounding rounding) {
-  StateMap states = RandomStates(module, seed);
+  if (const Graph* prepare = module.FindGraph("prepare"))
+    RETURN_IF_ERROR(Evaluate(module, *prepare, {}, states, rounding).status());
   std::vector<Trace> traces;
   for (const Call& call : calls) {
     if (call.clears_gradients) {
@@ -142,6 +145,7 @@ StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& modu
   StateMap states = RandomStates(module, seed);
   for (size_t i = 0; i < plan.states.size(); ++i)
     Write(states[plan.states[i]->name], executor->state(static_cast<int>(i)));
+  executor->RunIfPresent("prepare");
   std::vector<Trace> traces;
   for (const Call& call : calls) {
     const Graph& graph = *module.FindGraph(call.graph);
@@ -184,13 +188,14 @@ double Distance(const HostTensor& a, const HostTensor& b, size_t& where) {
 Status CompareTraces(const Trace& exact, const Trace& rounded, const Trace& found, const Call& call) {
   for (size_t i = 0; i < found.values.size(); ++i) {
     const auto& [name, value] = found.values[i];
-    auto of_name = [&](const Trace& trace) -> const HostTensor& {
+    auto of_name = [&](const Trace& trace) -> const HostTensor* {
       for (const auto& [key, tensor] : trace.values) {
-        if (key == name) return tensor;
+        if (key == name) return &tensor;
       }
-      return trace.values[0].second;
+      return nullptr;
     };
-    const HostTensor &expected = of_name(rounded), &precise = of_name(exact);
+    if (of_name(rounded) == nullptr) continue;  // a state that a later pass has derived
+    const HostTensor &expected = *of_name(rounded), &precise = *of_name(exact);
     if (value.type != expected.type) return InvalidArgument(call.entry, ": ", name, " has another type");
     size_t where = 0, ignored = 0;
     double allowed =
@@ -205,6 +210,45 @@ Status CompareTraces(const Trace& exact, const Trace& rounded, const Trace& foun
   return OkStatus();
 }
 
+// The module as the compiler has it once it is said what is bf16.
+StatusOr<Module> MixPrecision(Module module, const CheckOptions& options) {
+  RETURN_IF_ERROR(BindDimensions(module, options.dimensions));
+  PassOptions pass_options;
+  pass_options.compute = DType::kBF16;
+  pass_options.residual = options.residual;
+  pass_options.loss_chunk = options.loss_chunk;
+  PassContext context(pass_options);
+  for (const Pass& pass : Pipeline()) {
+    if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) == options.disabled.end())
+      RETURN_IF_ERROR(pass.run(module, context));
+    if (pass.name == std::string_view("mixed_precision")) break;
+  }
+  return module;
+}
+
+// Exactly evaluated, where a cast changes nothing, both modules must give the same.
+Status CompareExactly(const Module& before, const Module& module, const std::vector<Call>& calls, uint64_t seed) {
+  StateMap states = RandomStates(module, seed), states_before;
+  for (const State& state : before.states) {  // a cache that is bf16 now holds numbers that are
+    states_before.emplace(state.name, HostTensor(state.type, states[state.name].data));
+  }
+  ASSIGN_OR_RETURN(std::vector<Trace> a, RunReference(before, calls, std::move(states_before), Rounding::kExact));
+  ASSIGN_OR_RETURN(std::vector<Trace> b, RunReference(module, calls, std::move(states), Rounding::kExact));
+  for (size_t i = 0; i < calls.size(); ++i) {
+    for (const auto& item : a[i].values) {
+      const auto& [name, value] = item;
+      const auto same = std::find_if(b[i].values.begin(), b[i].values.end(),
+                                     [&](const auto& each) { return each.first == item.first; });
+      size_t where = 0;
+      const double distance = Distance(value, same->second, where);
+      if (distance <= kExactTolerance * std::max(1.0, Largest(value))) continue;
+      return InvalidArgument("mixed_precision: ", calls[i].entry, ": ", name, " element ", where, " was exactly ",
+                             value.data[where], " and is ", same->second.data[where]);
+    }
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Status CheckModule(const Module& module, const CheckOptions& options) {
@@ -212,16 +256,28 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   RETURN_IF_ERROR(BindDimensions(original, options.dimensions));
   if (original.FindGraph("train") != nullptr) RETURN_IF_ERROR(BuildTraining(original).status());
   const std::vector<Call> calls = CallsOf(original, options);
+  if (options.precision != "f32") {
+    ASSIGN_OR_RETURN(Module bound, MixPrecision(module, options));
+    RETURN_IF_ERROR(CompareExactly(original, bound, calls, options.seed));
+    original = std::move(bound);
+  }
 
-  ASSIGN_OR_RETURN(Compilation compiled,
-                   Compile(module, {.dimensions = options.dimensions, .disabled = options.disabled}));
+  CompileOptions compile;
+  compile.dimensions = options.dimensions;
+  compile.disabled = options.disabled;
+  compile.precision = options.precision;
+  compile.residual = options.residual;
+  compile.loss_chunk = options.loss_chunk;
+  ASSIGN_OR_RETURN(Compilation compiled, Compile(module, compile));
   ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ParsePlan(SerializePlan(compiled.plan), "the plan"));
 
   std::string bits, isolated_bits;
   ASSIGN_OR_RETURN(std::vector<Trace> found, RunPlan(*plan, original, calls, options.seed, false, bits));
   ASSIGN_OR_RETURN(std::vector<Trace> isolated, RunPlan(*plan, original, calls, options.seed, true, isolated_bits));
-  ASSIGN_OR_RETURN(std::vector<Trace> exact, RunReference(original, calls, options.seed, Rounding::kExact));
-  ASSIGN_OR_RETURN(std::vector<Trace> rounded, RunReference(original, calls, options.seed, Rounding::kRounded));
+  ASSIGN_OR_RETURN(std::vector<Trace> exact,
+                   RunReference(original, calls, RandomStates(original, options.seed), Rounding::kExact));
+  ASSIGN_OR_RETURN(std::vector<Trace> rounded,
+                   RunReference(original, calls, RandomStates(original, options.seed), Rounding::kRounded));
   for (size_t i = 0; i < calls.size(); ++i) {
     if (Status same = CompareTraces(exact[i], rounded[i], isolated[i], calls[i]); !same.ok())
       return Annotate(same, "with every value in memory of its own");
@@ -229,6 +285,18 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   }
   if (bits != isolated_bits)
     return InvalidArgument("the run differs in some bits from the one with every value in memory of its own");
+  const int64_t share = static_cast<int64_t>(Mix64(options.seed) % 8 + 1);
+  for (int64_t budget : {int64_t{1}, compiled.peak_bytes - compiled.plan.arena_bytes / 10 * share}) {
+    if (!options.budgets || budget <= 0) continue;
+    ASSIGN_OR_RETURN(
+        Compilation less,
+        Compile(module, {.dimensions = options.dimensions, .memory_budget = budget, .disabled = options.disabled}));
+    if (less.plan.arena_bytes > compiled.plan.arena_bytes)
+      return InvalidArgument("under a memory budget of ", budget, " bytes the arena is larger");
+    std::string budget_bits;
+    RETURN_IF_ERROR(RunPlan(less.plan, original, calls, options.seed, false, budget_bits).status());
+    if (budget_bits != bits) return InvalidArgument("a memory budget of ", budget, " bytes changes some bits");
+  }
   return OkStatus();
 }
 
@@ -236,7 +304,14 @@ namespace {
 
 Status CheckOnce(uint64_t seed, int most_ops, const std::vector<std::string>& disabled) {
   ASSIGN_OR_RETURN(Module module, RandomModule(seed, most_ops));
-  return CheckModule(module, {.disabled = disabled, .dimensions = {}, .seed = seed});
+  CheckOptions options{.disabled = disabled, .dimensions = {}, .seed = seed};
+  // Every third module in bf16, half of them with the residual stream too.
+  if (seed % 3 == 1 && std::find(disabled.begin(), disabled.end(), "mixed_precision") == disabled.end()) {
+    options.precision = "bf16";
+    if (seed % 2 == 0) options.residual = DType::kBF16;
+  }
+  if (seed % 4 == 0) options.loss_chunk = 1 + static_cast<int64_t>(seed % 7);
+  return CheckModule(module, options);
 }
 
 Status CheckAndShrink(uint64_t seed, int most_ops, const std::vector<std::string>& disabled) {

@@ -376,16 +376,83 @@ class Generator {
   // What models are made of.
   void Composite() {
     if (Chance(3)) return Add(g_.Embedding(Parameter({Pick(2, 5), Pick(1, 5)}), tokens_));
-    Tensor x = AnyOfRank(2);
-    Shape shape = x.shape();
-    int64_t width = shape.back(), heads = width % 2 == 0 ? 2 : 1, rows = ElementCount(shape) / width;
-    Tensor qkv = g_.Linear(g_.Reshape(x, {1, rows, width}), Parameter({width, 3 * width}), Parameter({3 * width}));
-    auto [q, k, v] = g_.Split<3>(qkv, 2);
-    auto apart = [&](Tensor t) { return g_.Transpose(g_.Reshape(t, {1, rows, heads, width / heads}), {0, 2, 1, 3}); };
-    Tensor weights = g_.Softmax(g_.CausalMask(g_.MatMul(apart(q), apart(k), {.transpose_b = true}) * 0.5));
-    weights = g_.Dropout(weights, Chance(2) ? 0.25 : 0, Cat("a", parameters_));
-    Tensor y = g_.Reshape(g_.Transpose(g_.MatMul(weights, apart(v)), {0, 2, 1, 3}), shape);
-    Add(x + y);
+    Attention();
+  }
+
+  // Attention in the shapes in which people write it, and in some that only look like it.
+  void Attention() {
+    const int64_t batch = tokens_.shape()[0], t = tokens_.shape()[1], heads = Pick(1, 3), size = Pick(1, 4);
+    const Tensor x = Reshaped(Any(), {batch, t, -1});
+    const int64_t width = x.shape().back(), packed = 3 * heads * size;
+    Tensor qkv = g_.Linear(x, Parameter({width, packed}), Parameter({packed}));
+    const bool one_axis = heads > 1 && Chance(4);  // [B · heads, T, D] instead of [B, heads, T, D]
+    const bool three_axes = one_axis || (heads == 1 && Chance(2));
+    const Shape apart = three_axes ? Shape{batch * heads, t, size} : Shape{batch, heads, t, size};
+    std::array<Tensor, 3> parts = Parts(qkv, heads, size);
+    if (Chance(8)) std::swap(parts[Below(3)], parts[Below(3)]);
+    for (Tensor& part : parts) part = g_.Reshape(part, apart);
+    auto [q, k, v] = parts;
+    if (Chance(3)) q = q * 0.5;
+    if (Chance(6)) k = k / 2.0;
+    if (Chance(12)) v = v * 0.5;
+    Tensor scores = g_.MatMul(q, k, {.transpose_b = true});
+    if (Chance(2)) scores = scores * (Chance(6) ? -0.5 : 0.5);
+    for (int64_t masks = Pick(0, 2); masks > 0; --masks) scores = Masked(scores, batch, t);
+    if (Chance(4)) scores = scores * (Chance(4) ? -0.5 : 0.25);
+    Tensor weights = g_.Softmax(scores, /*causal=*/Chance(2));
+    if (Chance(2)) weights = g_.Dropout(weights, 0.25, Cat("a", parameters_));
+    if (Chance(8)) Add(Chance(2) ? scores : weights);
+    Tensor heads_out = g_.MatMul(weights, v);
+    if (Chance(8)) Add(heads_out);
+    heads_out = g_.Transpose(g_.Reshape(heads_out, {batch, heads, t, size}), {0, 2, 1, 3});
+    Add(Chance(2) ? heads_out : g_.Reshape(heads_out, {batch, t, heads * size}));
+  }
+
+  // q, k and v, each [B, heads, T, D] but for a reshape.
+  std::array<Tensor, 3> Parts(Tensor qkv, int64_t heads, int64_t size) {
+    const int64_t batch = qkv.shape()[0], t = qkv.shape()[1];
+    std::array<Tensor, 3> parts;
+    const int64_t how = Pick(0, 9);
+    if (how < 4) {
+      parts = g_.Split<3>(qkv, 2);
+      for (Tensor& part : parts) {
+        part = g_.Transpose(g_.Reshape(part, {batch, t, heads, size}), {0, 2, 1, 3});
+      }
+    } else if (how < 6) {
+      for (int64_t i = 0; i < 3; ++i) {
+        const Tensor part = g_.Slice(g_.Reshape(qkv, {batch, t, 3, heads, size}), 2, i, 1);
+        parts[i] = g_.Transpose(g_.Reshape(part, {batch, t, heads, size}), {0, 2, 1, 3});
+      }
+    } else if (how < 8) {
+      parts = g_.Split<3>(g_.Transpose(g_.Reshape(qkv, {batch, t, 3, heads, size}), {2, 0, 3, 1, 4}), 0);
+    } else if (how < 9) {  // q, k and v of each head side by side
+      parts = g_.Split<3>(g_.Transpose(g_.Reshape(qkv, {batch, t, heads, 3, size}), {3, 0, 2, 1, 4}), 0);
+    } else {  // heads cut out of other places
+      parts = g_.Split<3>(g_.Reshape(qkv, {batch, heads, t, 3 * size}), 3);
+    }
+    return parts;
+  }
+
+  Tensor Masked(Tensor scores, int64_t batch, int64_t t) {
+    if (Chance(4)) return g_.CausalMask(scores);
+    Tensor seen;
+    const bool by_batch = scores.shape()[0] == batch;
+    if (by_batch && Chance(2)) {
+      Shape rows = scores.shape(), columns = scores.shape();
+      if (rows.size() == 4) rows[1] = columns[1] = 1;
+      rows.back() = columns.end()[-2] = 1;
+      seen = g_.Compare(g_.Reshape(tokens_, rows), g_.Reshape(tokens_, columns), Chance(8) ? "ne" : "eq");
+    } else {
+      const Tensor rows = Chance(2) ? g_.Iota(0, {t, t}) : g_.Reshape(g_.Iota(0, {t}), {t, 1}),
+                   columns = g_.Iota(1, {t, t});
+      seen = Chance(8)   ? g_.Compare(rows, columns, std::array{"gt", "le", "ne"}[Below(3)])
+             : Chance(2) ? g_.Compare(rows, columns, "ge")
+                         : g_.Compare(columns, rows, "le");
+    }
+    const double low = Chance(6) ? -2 : std::array{-1e4, -1e9}[Below(2)];
+    if (Chance(2)) return g_.Select(seen, scores, g_.Constant(low));
+    const Tensor hidden = 1.0 - g_.Cast(seen, DType::kF32);
+    return Chance(2) ? scores + hidden * low : scores - hidden * -low;
   }
 
   // Ops that have no gradient, or are one.

@@ -99,15 +99,21 @@ std::vector<OpCase> AttentionCases() {
   attention("no slot", 2, 8, 2, 2, 2, 4, {3, 3}, {-1, 1});
   attention("past the context", 1, 8, 1, 4, 2, 4, {6}, {0});
 
+  // `segment` is the length of a sequence's segments; the last may be shorter. 0: no segments.
   const auto flash = [&](const std::string& label, int64_t b, int64_t t, int64_t heads, int64_t head_size, bool causal,
-                         double rate, double amplitude) {
+                         double rate, double amplitude, int64_t segment = 0) {
     const int64_t width = heads * head_size;
     const Attributes attributes = {{"heads", heads},
                                    {"scale", 1 / std::sqrt(static_cast<double>(head_size))},
                                    {"causal", causal},
                                    {"rate", rate},
                                    {"key", int64_t{0x123456789abcdef}}};
-    const std::string name = Cat(label, causal ? " causal" : "", rate > 0 ? " dropout" : "");
+    const std::string name = Cat(label, causal ? " causal" : "", rate > 0 ? " dropout" : "",
+                                 segment > 0 ? Cat(", segments of ", segment) : "");
+    // Ids that rise and fall along a sequence and differ between sequences.
+    const auto fill_segments = [=](HostTensor& ids) {
+      for (int64_t i = 0; i < b * t; ++i) ids.data[i] = static_cast<double>((i % t / segment * 7 + i / t) % 5 - 2);
+    };
     for (const bool bf16 : {false, true}) {
       const auto input = bf16 ? &BF16 : &F32;
       const std::string type = bf16 ? " bf16" : "";
@@ -116,11 +122,17 @@ std::vector<OpCase> AttentionCases() {
                                          input({b, t, width}, Fill::kNormal), F32({b, heads, t})};
       if (rate > 0) forward.push_back(ScalarsInput());
       if (rate > 0) backward.push_back(ScalarsInput());
-      cases.push_back({name + type, Op::kFlashAttention, forward, attributes, amplitude});
+      if (segment > 0) forward.push_back(I32({b, t}));
+      if (segment > 0) backward.push_back(I32({b, t}));
+      const auto prepare_forward = [=](std::vector<HostTensor>& inputs) {
+        if (segment > 0) fill_segments(inputs.back());
+      };
+      cases.push_back({name + type, Op::kFlashAttention, forward, attributes, amplitude, true, prepare_forward});
       // y and lse are what the forward gives.
-      const auto prepare = [attributes](std::vector<HostTensor>& inputs) {
+      const auto prepare = [=](std::vector<HostTensor>& inputs) {
+        prepare_forward(inputs);
         std::vector<const HostTensor*> operands = {&inputs[1]};
-        if (inputs.size() > 4) operands.push_back(&inputs[4]);
+        for (size_t i = 4; i < inputs.size(); ++i) operands.push_back(&inputs[i]);
         const Type types[] = {inputs[2].type, inputs[3].type};
         std::vector<HostTensor> results =
             EvaluateOp(Op::kFlashAttention, operands, attributes, types, Rounding::kRounded);
@@ -142,9 +154,15 @@ std::vector<OpCase> AttentionCases() {
       flash("three blocks", 1, 192, 1, 64, causal, rate, 4);
       flash("short end", 1, 150, 1, 80, causal, rate, 4);
       flash("wide head", 1, 131, 1, 128, causal, rate, 4);
+      flash("each token alone", 1, 9, 2, 2, causal, rate, 2, 1);
+      flash("one token", 2, 1, 1, 2, causal, rate, 2, 3);
+      flash("all together", 1, 70, 1, 3, causal, rate, 2, 100);
+      flash("two to a block", 2, 150, 2, 12, causal, rate, 4, 40);
+      flash("three blocks to one", 1, 420, 1, 16, causal, rate, 4, 200);
     }
   }
   flash("wider than a block", 1, 9, 1, 300, true, 0, 4);
+  flash("the widest that is fused", 1, 70, 1, 256, true, 0, 4);
   flash("nothing", 0, 5, 2, 4, true, 0, 1);
   cases.push_back({"scores far apart",
                    Op::kFlashAttention,

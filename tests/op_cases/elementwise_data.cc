@@ -65,6 +65,13 @@ std::vector<OpCase> ElementwiseDataCases() {
   }
   cases.push_back({"a fraction", Op::kConstant, {}, {{"value", 0.1}, {"type", DType::kBF16}, {"shape", Shape{5}}}, 0});
 
+  for (const int64_t axis : {0, 1, 2}) {
+    const Attributes attributes = {{"axis", axis}, {"shape", Shape{3, 70, 50}}};
+    cases.push_back({Cat("axis ", axis), Op::kIota, {}, attributes, 0});
+  }
+  cases.push_back({"one element", Op::kIota, {}, {{"axis", int64_t{0}}, {"shape", Shape{1}}}, 0});
+  cases.push_back({"empty", Op::kIota, {}, {{"axis", int64_t{1}}, {"shape", Shape{2, 0}}}, 0});
+
   cases.push_back({"f32", Op::kCopy, {F32({3, 5})}});
   cases.push_back({"large", Op::kCopy, {F32({3, 50001})}});
   cases.push_back({"bf16", Op::kCopy, {BF16({7, 5})}});

@@ -51,6 +51,8 @@ std::vector<OpCase> LossCases() {
                        1,
                        false,
                        lse});
+      cases.push_back({label, Op::kCrossEntropyGradient, {F32(logits), targets, F32(rows)}, attributes, 4});
+      cases.push_back({label + " bf16", Op::kCrossEntropyGradient, {BF16(logits), targets, F32(rows)}, attributes, 4});
     }
   }
   const Attributes forty = {{"classes", int64_t{40}}};
@@ -84,6 +86,24 @@ std::vector<OpCase> LossCases() {
                    [padding](std::vector<HostTensor>& inputs) {
                      padding(inputs);
                      WithLse(40)(inputs);
+                   }});
+  cases.push_back({"NaN past the classes",
+                   Op::kCrossEntropyGradient,
+                   {F32({30, 41}), I32({30}, Fill::kIds, 40), F32({30})},
+                   forty,
+                   4,
+                   false,
+                   padding});
+  cases.push_back({"-inf in places",
+                   Op::kCrossEntropyGradient,
+                   {F32({3, 5000}), I32({3}, Fill::kIds, 1000), F32({3})},
+                   {{"classes", int64_t{5000}}},
+                   4,
+                   false,
+                   [](std::vector<HostTensor>& inputs) {
+                     for (size_t i = 0; i < inputs[0].data.size(); ++i) {
+                       if (i % 5000 >= 1000) inputs[0].data[i] = -std::numeric_limits<double>::infinity();
+                     }
                    }});
   return cases;
 }

@@ -1,8 +1,20 @@
 #include <cmath>
 
+#include "ir/base/packing.h"
 #include "tests/op_cases/op_cases.h"
 
 namespace gptc {
+
+void ClearPadding(HostTensor& packed, int64_t k, int64_t n) {
+  std::vector<double> cleared(packed.data.size());
+  for (int64_t row = 0; row < k; ++row) {
+    for (int64_t column = 0; column < n; ++column) {
+      const int64_t place = PackedOffset(packed.type.dtype, k, row, column);
+      cleared[place] = packed.data[place];
+    }
+  }
+  packed.data = std::move(cleared);
+}
 
 std::vector<OpCase> MatMulCases() {
   std::vector<OpCase> cases;
@@ -21,11 +33,14 @@ std::vector<OpCase> MatMulCases() {
       a.insert(a.end(), {transpose_a ? s.k : s.m, transpose_a ? s.m : s.k});
       b.insert(b.end(), {transpose_b ? s.n : s.k, transpose_b ? s.k : s.n});
       const Attributes attributes = {{"transpose_a", transpose_a}, {"transpose_b", transpose_b}};
+      Attributes widened = attributes;
+      widened.Set("widen", true);
       const std::string label =
           Cat(ShapeText(a), transpose_a ? " transposed" : "", " by ", ShapeText(b), transpose_b ? " transposed" : "");
       const double amplitude = std::sqrt(static_cast<double>(s.k));
       cases.push_back({label, Op::kMatMul, {F32(a), F32(b)}, attributes, amplitude});
       cases.push_back({label + " bf16", Op::kMatMul, {BF16(a), BF16(b)}, attributes, amplitude});
+      cases.push_back({label + " bf16 widened", Op::kMatMul, {BF16(a), BF16(b)}, widened, amplitude});
       if (s.a_batch == s.b_batch) {
         Shape c = s.a_batch;
         c.insert(c.end(), {s.m, s.n});
@@ -47,6 +62,33 @@ std::vector<OpCase> MatMulCases() {
         {label + " bf16 with bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), BF16({out})}, {}, amplitude});
     cases.push_back(
         {label + " bf16 with f32 bias", Op::kLinear, {BF16({rows, in}), BF16({in, out}), F32({out})}, {}, amplitude});
+    cases.push_back({label + " bf16 with f32 bias, widened",
+                     Op::kLinear,
+                     {BF16({rows, in}), BF16({in, out}), F32({out})},
+                     {{"widen", true}},
+                     amplitude});
+    cases.push_back(
+        {label + " bf16 widened", Op::kLinear, {BF16({rows, in}), BF16({in, out})}, {{"widen", true}}, amplitude});
+  }
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const auto& [rows, in, out] : linears) {
+      const std::string label = Cat(rows, " rows, ", in, " to ", out, ", packed ", NameOf(dtype));
+      const double amplitude = std::sqrt(static_cast<double>(in));
+      const Attributes columns = {{"columns", out}};
+      cases.push_back({.label = label,
+                       .op = Op::kLinear,
+                       .inputs = {{{dtype, {rows, in}}}, {PackedType(dtype, in, out)}, F32({out})},
+                       .attributes = columns,
+                       .amplitude = amplitude,
+                       .differentiable = false,
+                       .prepare = [in, out](std::vector<HostTensor>& inputs) { ClearPadding(inputs[1], in, out); }});
+      for (const bool transpose : {false, true}) {
+        cases.push_back({.label = Cat(label, transpose ? ", transposed" : ""),
+                         .op = Op::kPack,
+                         .inputs = {F32(transpose ? Shape{out, in} : Shape{in, out})},
+                         .attributes = {{"transpose", transpose}, {"to", dtype}}});
+      }
+    }
   }
   cases.push_back({"three axes", Op::kLinear, {F32({2, 3, 4}), F32({4, 5}), F32({5})}, {}, 2});
   cases.push_back({"one axis", Op::kLinear, {F32({4}), F32({4, 5}), F32({5})}, {}, 2});

@@ -6,7 +6,7 @@ namespace gptc {
 
 std::vector<OpCase> NormCases() {
   std::vector<OpCase> cases;
-  const Attributes epsilon = {{"epsilon", 1e-5}};
+  const Attributes epsilon = {{"epsilon", 1e-5}}, narrow = {{"epsilon", 1e-5}, {"narrow", true}};
   for (const Shape& shape :
        {Shape{1, 2}, Shape{2, 3, 4}, Shape{7, 33}, Shape{1, 768}, Shape{70, 768}, Shape{3, 1031}, Shape{700, 5}}) {
     const Shape row = {shape.back()}, rows(shape.begin(), shape.end() - 1);
@@ -15,11 +15,17 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label + " no bias", Op::kLayerNorm, {F32(shape), F32(row)}, epsilon});
     cases.push_back({label + " bf16", Op::kLayerNorm, {BF16(shape), BF16(row), BF16(row)}, epsilon});
     cases.push_back({label + " bf16, f32 weights", Op::kLayerNorm, {BF16(shape), F32(row), F32(row)}, epsilon});
+    cases.push_back({label + " narrow", Op::kLayerNorm, {F32(shape), F32(row), F32(row)}, narrow});
     cases.push_back({label, Op::kRmsNorm, {F32(shape), F32(row)}, epsilon});
+    cases.push_back({label + " narrow", Op::kRmsNorm, {F32(shape), F32(row)}, narrow});
     cases.push_back({label + " bf16", Op::kRmsNorm, {BF16(shape), BF16(row)}, epsilon});
 
     cases.push_back({label, Op::kResidualLayerNorm, {F32(shape), F32(shape), F32(row), F32(row)}, epsilon});
     cases.push_back({label + " no bias, bf16 r", Op::kResidualLayerNorm, {F32(shape), BF16(shape), F32(row)}, epsilon});
+    cases.push_back(
+        {label + " narrow, bf16 r", Op::kResidualLayerNorm, {F32(shape), BF16(shape), F32(row), F32(row)}, narrow});
+    cases.push_back({label + " bf16", Op::kResidualLayerNorm, {BF16(shape), BF16(shape), F32(row)}, epsilon});
+    cases.push_back({label + " narrow", Op::kResidualRmsNorm, {F32(shape), F32(shape), F32(row)}, narrow});
     cases.push_back({label, Op::kResidualRmsNorm, {F32(shape), F32(shape), F32(row)}, epsilon});
     cases.push_back({label + " bf16 r", Op::kResidualRmsNorm, {F32(shape), BF16(shape), F32(row)}, epsilon});
 
@@ -44,6 +50,11 @@ std::vector<OpCase> NormCases() {
                      {F32(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive), F32(shape)},
                      {},
                      amplitude});
+    cases.push_back({label + " dsum, bf16 dy",
+                     Op::kLayerNormBackward,
+                     {BF16(shape), F32(shape), F32(row), F32(rows), F32(rows, Fill::kPositive), F32(shape)},
+                     {},
+                     amplitude});
     cases.push_back({label + " dsum bf16",
                      Op::kRmsNormBackward,
                      {BF16(shape), BF16(shape), F32(row), F32(rows, Fill::kPositive), BF16(shape)},
@@ -54,6 +65,11 @@ std::vector<OpCase> NormCases() {
     cases.push_back({label + " bf16",
                      Op::kRmsNormBackward,
                      {BF16(shape), BF16(shape), BF16(row), F32(rows, Fill::kPositive)},
+                     {},
+                     amplitude});
+    cases.push_back({label + " bf16 dy",
+                     Op::kRmsNormBackward,
+                     {BF16(shape), F32(shape), F32(row), F32(rows, Fill::kPositive)},
                      {},
                      amplitude});
   }

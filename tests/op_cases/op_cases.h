@@ -72,6 +72,9 @@ struct OpCase {
 // All of them, family by family.
 std::span<const OpCase> AllOpCases();
 
+// Zeros what pads a packed matrix [k, n].
+void ClearPadding(HostTensor& packed, int64_t k, int64_t n);
+
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ElementwiseDataCases();
 std::vector<OpCase> ActivationCases();
@@ -79,6 +82,7 @@ std::vector<OpCase> FusedCases();
 std::vector<OpCase> MovementCases();
 std::vector<OpCase> ReductionCases();
 std::vector<OpCase> MatMulCases();
+std::vector<OpCase> LinearCases();
 std::vector<OpCase> NormCases();
 std::vector<OpCase> AttentionCases();
 std::vector<OpCase> EmbeddingCases();

@@ -14,8 +14,10 @@
 #include <set>
 
 #include "autodiff/finite_differences.h"
+#include "ir/base/target.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/simd.h"
+#include "runtime/plan/workspace.h"
 
 // After simd.h, which says which instruction sets there are.
 #include "hwy/highway.h"
@@ -169,6 +171,16 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
   // Kernels may assume these threads when they are bound.
   omp_set_num_threads(arrangement.threads);
   ASSIGN_OR_RETURN(const BoundKernel kernel, factory({operands, results, attributes, scratch}));
+  std::vector<Type> operand_types, result_types;
+  for (const TensorView& view : operands) operand_types.push_back(view.type);
+  for (const TensorView& view : results) result_types.push_back(view.type);
+  const Workspace granted =
+      WorkspaceOf(op_case.op, operand_types, result_types, attributes, HasBf16Products(NativeTarget()));
+  const ScratchPool::Asked asked = scratch.TakeAsked();
+  if (static_cast<int64_t>(asked.bytes) > granted.Bytes(asked.threads)) {
+    return Failure("asks for ", asked.bytes, " bytes of workspace, runtime/plan/workspace.cc grants ",
+                   granted.Bytes(asked.threads));
+  }
   const Buffer scratch_memory(scratch.bytes());
   scratch.set_data(scratch_memory.data());
   for (int i = 0; i < arrangement.runs; ++i) kernel();

@@ -51,6 +51,8 @@ std::vector<OpCase> ReductionCases() {
       cases.push_back({label, op, {F32(shape)}, {{"axes", axes}}, amplitude});
       cases.push_back({label + " keep", op, {F32(shape)}, {{"axes", axes}, {"keep", true}}, amplitude});
       cases.push_back({label + " bf16", op, {BF16(shape)}, {{"axes", axes}}, amplitude});
+      if (op == Op::kSum)
+        cases.push_back({label + " bf16 widened", op, {BF16(shape)}, {{"axes", axes}, {"widen", true}}, amplitude});
     }
     cases.push_back({"f64", op, {F64({3, 50})}, {{"axes", Ints{1}}}, 7});
     if (op != Op::kMean) {

@@ -3,6 +3,9 @@
 
 #include "frontends/common/command.h"
 #include "frontends/gptc/compile.h"
+#include "frontends/gptc/diff.h"
+#include "frontends/gptc/dot.h"
+#include "frontends/gptc/explain.h"
 #include "frontends/gptc/inspect.h"
 #include "frontends/gptc/model.h"
 
