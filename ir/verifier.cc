@@ -40,15 +40,12 @@ std::string OffsetProblem(int64_t offset, const Type& type) {
   return "";
 }
 
-Status CheckState(const Module& module, StateIndex& states, const State& state) {
+Status CheckState(const Module& module, const absl::flat_hash_set<std::string_view>& parameters, const State& state) {
   auto wrong = [&](std::string_view problem) { return InvalidArgument("state ", state.name, ": ", problem); };
   if (std::string problem = TypeProblem(state.type, module.dimensions.size()); !problem.empty()) return wrong(problem);
   if (std::string problem = OffsetProblem(state.offset, state.type); !problem.empty()) return wrong(problem);
-  if (!state.of.empty()) {
-    int of = states.Find(state.of);
-    if (of < 0 || module.states[of].kind != StateKind::kParameter)
-      return wrong(Cat("it belongs to ", Quote(state.of), ", which is no parameter"));
-  }
+  if (!state.of.empty() && !parameters.contains(state.of))
+    return wrong(Cat("it belongs to ", Quote(state.of), ", which is no parameter"));
   if (state.logical_rows != -1) {
     const Shape& shape = state.type.shape;
     if (shape.empty()) return wrong("a scalar has no rows");
@@ -283,8 +280,11 @@ Status Verify(const Module& module) {
     }
   }
   for (const State& state : module.states) RETURN_IF_ERROR(CheckName(states, "state", state.name));
-  StateIndex by_name(module);
-  for (const State& state : module.states) RETURN_IF_ERROR(CheckState(module, by_name, state));
+  absl::flat_hash_set<std::string_view> parameters;
+  for (const State& state : module.states) {
+    if (state.kind == StateKind::kParameter) parameters.insert(state.name);
+  }
+  for (const State& state : module.states) RETURN_IF_ERROR(CheckState(module, parameters, state));
   for (const Graph& graph : module.graphs) RETURN_IF_ERROR(CheckName(graphs, "graph", graph.name));
   for (const Graph& graph : module.graphs) RETURN_IF_ERROR(Verify(module, graph));
   return OkStatus();

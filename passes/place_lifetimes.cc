@@ -1,7 +1,9 @@
 #include "passes/place_lifetimes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <random>
 
 namespace gptc {
 namespace {
@@ -18,8 +20,8 @@ int64_t Bound(std::span<const Lifetime> lifetimes) {
   return most;
 }
 
-// Pairs of blocks that the local search may look at; beyond some thousand blocks it is left out.
-constexpr int64_t kMostWork = 40'000'000;
+// Where no plain order meets the bound: how many more are tried, and how many pairs of blocks they may look at.
+constexpr int64_t kMostDraws = 2000, kMostWork = 40'000'000;
 
 struct Placed {
   int64_t offset;
@@ -80,19 +82,17 @@ Placement PlaceLifetimes(std::span<const Lifetime> given, int64_t alignment) {
   attempt([&](int a, int b) { return bytes(a) * length(a) > bytes(b) * length(b); });
   attempt([&](int a, int b) { return lifetimes[a].begin < lifetimes[b].begin; });
 
-  // Local search: what reaches the top goes first, again and again.
-  const auto count = static_cast<int64_t>(lifetimes.size());
-  const int64_t tries = std::min<int64_t>(200, kMostWork / std::max<int64_t>(1, count * count));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return best.offsets[a] < best.offsets[b]; });
-  for (int64_t i = 0; i < tries && best.peak > best.lower_bound; ++i) {
-    const int64_t peak = PlaceInOrder(lifetimes, order, INT64_MAX, offsets);
-    if (peak < best.peak) {
-      best.peak = peak;
-      best.offsets = offsets;
-    }
-    const auto top = std::find_if(order.begin(), order.end(), [&](int at) { return offsets[at] + bytes(at) == peak; });
-    std::rotate(order.begin(), top, top + 1);
+  // Orders between these, drawn by a generator that is always the same.
+  const int64_t count = std::max<int64_t>(1, static_cast<int64_t>(lifetimes.size()));
+  std::minstd_rand random(1);
+  std::uniform_real_distribution<double> exponent(0, 2), noise(0.5, 1.5);
+  std::vector<double> weight(lifetimes.size());
+  for (int64_t i = 0; i < std::min<int64_t>(kMostDraws, kMostWork / (count * count)); ++i) {
+    if (best.peak == best.lower_bound) break;
+    const double power = exponent(random);
+    for (int at = 0; at < static_cast<int>(weight.size()); ++at)
+      weight[at] = static_cast<double>(bytes(at)) * std::pow(static_cast<double>(length(at)), power) * noise(random);
+    attempt([&](int a, int b) { return weight[a] > weight[b]; });
   }
   if (lifetimes.empty()) best.peak = 0;
   return best;

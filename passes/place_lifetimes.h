@@ -22,9 +22,8 @@ struct Placement {
 };
 
 // Blocks that are alive at the same step never overlap. Greedy: in several orders (size, area, time) each block takes
-// the lowest gap that holds it; the best order wins (Sekiyama et al. 2018). Where none meets the bound, a local search
-// moves whatever reaches the top to the front of the order, again and again. Deterministic. Time: quadratic in the
-// number of blocks, with a small constant.
+// the lowest gap that holds it; the best order wins (Sekiyama et al. 2018). Where none meets the bound, orders between
+// them are drawn. Deterministic. Time: quadratic in the number of blocks, with a small constant.
 Placement PlaceLifetimes(std::span<const Lifetime> lifetimes, int64_t alignment);
 
 }  // namespace gptc

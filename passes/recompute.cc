@@ -93,23 +93,19 @@ class Forward {
         }
       }
     }
-    // Where most is alive, in-place results aside: a value that is not alive there is not worth giving up.
-    std::vector<int64_t> change(count + 2);
+    // What is alive, in-place results aside: a value that is not alive where most is is not worth giving up.
+    const std::vector<bool> absorbed = AbsorbedByStores();
+    alive_.resize(count + 1);
     for (int i = 0; i < count; ++i) {
       if (InfoOf(graph_.ops[i].op).execution == Execution::kView) continue;
       for (Value result : graph_.ops[i].results) {
-        change[i] += ByteCount(graph_.type(result));
-        change[std::max(i, last[result.id]) + 1] -= ByteCount(graph_.type(result));
+        if (absorbed[result.id]) continue;
+        alive_[i] += ByteCount(graph_.type(result));
+        alive_[std::max(i, last[result.id]) + 1] -= ByteCount(graph_.type(result));
       }
     }
-    int64_t alive = 0, most = -1;
-    for (int i = 0; i < count; ++i) {
-      alive += change[i];
-      if (alive > most) {
-        most = alive;
-        peak_ = i;
-      }
-    }
+    for (int i = 1; i <= count; ++i) alive_[i] += alive_[i - 1];
+    peak_ = static_cast<int>(std::max_element(alive_.begin(), alive_.end()) - alive_.begin());
     chosen_.resize(count);
     held_.resize(graph_.value_count());
     for (int i = 0; i <= turn_; ++i) {
@@ -121,10 +117,23 @@ class Forward {
     }
   }
 
+  // Gradients that are added to a state: they will be accumulated in its memory.
+  std::vector<bool> AbsorbedByStores() const {
+    std::vector<bool> absorbed(graph_.value_count());
+    for (const Store& store : graph_.stores) absorbed[store.value.id] = true;
+    for (auto node = graph_.ops.rbegin(); node != graph_.ops.rend(); ++node) {
+      const bool passes_on = node->op == Op::kAdd || InfoOf(node->op).execution == Execution::kView;
+      if (!passes_on || !absorbed[node->results[0].id]) continue;
+      for (Value input : node->inputs) absorbed[input.id] = true;
+    }
+    return absorbed;
+  }
+
   bool InBackward(Value root) const { return first_backward_[root.id] < static_cast<int>(graph_.ops.size()); }
-  // Whether the value waits for the backward over the peak.
+  // Whether the value waits for the backward over the peak, and enough is gone by then for it to come back.
   bool Waits(Value root) const {
-    return InBackward(root) && last_forward_[root.id] < peak_ && peak_ < first_backward_[root.id];
+    if (!InBackward(root) || last_forward_[root.id] >= peak_ || peak_ >= first_backward_[root.id]) return false;
+    return 2 * (alive_[peak_] - alive_[first_backward_[root.id]]) >= ByteCount(graph_.type(root));
   }
   bool Saved(int op) const {
     const OpNode& node = graph_.ops[op];
@@ -192,6 +201,7 @@ class Forward {
   int turn_ = -1, peak_ = 0;
   int64_t held_bytes_ = 0;
   std::vector<int> last_forward_, first_backward_;  // readers by value, those through views included
+  std::vector<int64_t> alive_;                      // bytes, by op
   std::vector<bool> held_;                          // by value: kept for the backward, or for an op computed again
   std::vector<bool> chosen_, cut_;                  // by op
   std::vector<int> cut_before_;                     // by forward op: the cut before it, -1 where there is none

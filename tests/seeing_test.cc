@@ -165,6 +165,7 @@ TEST_F(Seeing, DiffListsWhatAPassChanged) {
 }
 
 TEST_F(Seeing, EveryStageIsWrittenAndReadBack) {
+  std::filesystem::remove_all(At("dump"));
   ASSERT_EQ(Run({"compile", At("m.graph"), "-o", At("c.fb"), "--print-after", "all", "--dump-dir", At("dump")}), 0)
       << error_;
   size_t stages = 0;

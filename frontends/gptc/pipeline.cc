@@ -70,8 +70,7 @@ constexpr Pass kPipeline[] = {
     {"fuse_elementwise", &FuseElementwise, true, "clusters of elementwise ops and row reductions become one op"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
     {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
-    // After the fusions, whose ops it weighs, and after what adds states; while the micro-step is one graph. Nothing
-    // behind it may make its clones one with the originals again; cse leaves them apart.
+    // After the fusions, whose ops it weighs, and after what adds states, and while the micro-step is one graph.
     {"recompute", &Recompute, true, "under --memory-budget: compute activations again in the backward, cheapest first"},
     // After everything that treats the micro-step as one graph.
     {"specialize_micro_steps", &SpecializeMicroSteps, false,

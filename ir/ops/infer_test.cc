@@ -193,7 +193,7 @@ TEST(InferNorm, Shapes) {
   EXPECT_EQ(Infer("layer_norm", {F32({}), F32({8})}, epsilon), "layer_norm: x needs at least 1 axis: %a is []");
   EXPECT_EQ(Infer("rms_norm", {F32({3, 8}), F32({8})}, epsilon), "f32[3, 8], f32[3]");
   EXPECT_EQ(Infer("layer_norm_backward", {BF16({B, 8}), F32({B, 8}), F32({8}), F32({B}), F32({B})}),
-            "bf16[B, 8], f32[8], f32[8]");
+            "f32[B, 8], f32[8], f32[8]");
   EXPECT_EQ(Infer("rms_norm_backward", {F32({B, 8}), F32({B, 8}), F32({8}), F32({B})}), "f32[B, 8], f32[8]");
   EXPECT_EQ(Infer("rms_norm_backward", {F32({B, 8}), F32({B, 8}), F32({8}), F32({8})}),
             "rms_norm_backward: rstd must have the shape [B]: %d is [8]");

@@ -156,6 +156,32 @@ TEST(Executor, RefusesWhatDoesNotFitWithTheNumbers) {
   EXPECT_THAT(Message(executor.status()), HasSubstr("of memory are free; compile with a smaller --batch or --seq"));
 }
 
+TEST(Executor, RefusesAKernelThatTakesMoreThanThePlanCounts) {
+  const plan::PlanT plan = SamplePlan();
+  const KernelTable greedy = [](std::string_view name) -> KernelFactory {
+    if (name != "matmul") return Kernels(name);
+    return [](const KernelArgs& args) -> StatusOr<BoundKernel> {
+      args.scratch.Request(size_t{1} << 30);
+      return BoundKernel([] {});
+    };
+  };
+  auto executor = Executor::Create(plan, greedy);
+  ASSERT_FALSE(executor.ok());
+  EXPECT_THAT(Message(executor.status()), HasSubstr("the kernel of matmul asks for 1,073,741,824 bytes of workspace"));
+}
+
+TEST(Executor, NamesTheMemoryThatEntryPointsUse) {
+  const plan::PlanT plan = SamplePlan();
+  std::unique_ptr<Executor> executor = Make(plan);
+  ASSERT_NE(executor, nullptr);
+  const std::vector<std::string> step = {"step"}, none = {"stop"};
+  size_t bytes = 0, idle = 0;
+  for (std::span<std::byte> part : executor->MemoryOf(step)) bytes += part.size();
+  for (std::span<std::byte> part : executor->MemoryOf(none)) idle += part.size();
+  EXPECT_GE(bytes, static_cast<size_t>(plan.arena_bytes) + executor->scratch_bytes());
+  EXPECT_EQ(idle, executor->scratch_bytes());
+}
+
 TEST(Region, GivesZeroedMemoryAndMoves) {
   auto region = Region::Allocate(1 << 20, "a test");
   ASSERT_TRUE(region.ok());

@@ -287,10 +287,9 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
     return InvalidArgument("the run differs in some bits from the one with every value in memory of its own");
   const int64_t share = static_cast<int64_t>(Mix64(options.seed) % 8 + 1);
   for (int64_t budget : {int64_t{1}, compiled.peak_bytes - compiled.plan.arena_bytes / 10 * share}) {
-    if (!options.budgets || budget <= 0) continue;
-    ASSIGN_OR_RETURN(
-        Compilation less,
-        Compile(module, {.dimensions = options.dimensions, .memory_budget = budget, .disabled = options.disabled}));
+    if (budget <= 0) continue;
+    compile.memory_budget = budget;
+    ASSIGN_OR_RETURN(Compilation less, Compile(module, compile));
     if (less.plan.arena_bytes > compiled.plan.arena_bytes)
       return InvalidArgument("under a memory budget of ", budget, " bytes the arena is larger");
     std::string budget_bits;

@@ -22,7 +22,6 @@ struct CheckOptions {
   DType residual = DType::kF32;
   int64_t loss_chunk = 0;  // rows of logits that exist at a time; 0: all
   int steps = 1;           // optimizer steps, each of three micro-steps and an update
-  bool budgets = true;     // compile again under two memory budgets
 };
 
 // Runs `steps` optimizer steps, where the module has a graph `train`, and then every other graph that reads no caches
