@@ -1,12 +1,15 @@
 // Every CPU kernel at the shapes of a real training step: GPT-2 124M on 4 sequences of 256 tokens, and the character
-// baby. Counters: operations and bytes a second. Usage: kernels_bench --benchmark_filter=layer_norm
+// baby. Counters: operations and bytes a second. The `fused` rows stand beside the same loops written by hand. Usage:
+// kernels_bench --benchmark_filter=layer_norm
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/hand_loops.h"
 #include "benchmark/benchmark.h"
 #include "ir/base/check.h"
 #include "ir/base/infer.h"
@@ -24,6 +27,8 @@ struct Case {
   double flops = 0;   // of one run; 0: bytes alone are counted
   int64_t ids = 1;    // integer operands are drawn below this
   int in_place = -1;  // the result that is written over the first operand
+  // The same by hand, in place of the kernel.
+  std::function<void(const std::vector<TensorView>& inputs, const std::vector<TensorView>& results)> hand = nullptr;
 };
 
 Type F32(Shape shape) { return {DType::kF32, std::move(shape)}; }
@@ -83,7 +88,13 @@ void Run(benchmark::State& state, const Case& c) {
   CHECK_OK(kernel.status());
   TensorView scratch_memory = Allocate({DType::kBool, {static_cast<int64_t>(scratch.bytes())}}, owner);
   scratch.set_data(scratch_memory.data);
-  for (auto _ : state) (*kernel)();
+  for (auto _ : state) {
+    if (c.hand) {
+      c.hand(inputs, results);
+    } else {
+      (*kernel)();
+    }
+  }
   auto rate = [](double amount) { return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate); };
   state.counters["bytes"] = rate(static_cast<double>(bytes));
   if (c.flops > 0) state.counters["flops"] = rate(c.flops);
@@ -131,6 +142,34 @@ void AddFlash(std::vector<Case>& cases, const std::string& model, const Type& qk
                    5 * product});
 }
 
+void AddFused(std::vector<Case>& cases, const std::string& model, int64_t rows, int64_t width) {
+  const auto add = [&](const std::string& name, std::vector<Type> inputs, std::string region, auto hand) {
+    const Attributes attributes = {{"region", std::move(region)}};
+    cases.push_back({model + " fused " + name, Op::kFused, inputs, attributes});
+    cases.push_back({model + " fused " + name + " by hand", Op::kFused, inputs, attributes, 0, 1, -1,
+                     [=](const std::vector<TensorView>& in, const std::vector<TensorView>& out) { hand(in, out); }});
+  };
+  using Views = std::vector<TensorView>;
+  add("a*x+b", {F32({rows, width}), F32({rows, width})},
+      "t0 = constant {value = 0.75}; t1 = mul a0, t0; t2 = add t1, a1; return t2",
+      [=](const Views& in, const Views& out) {
+        HandScaleAdd(in[0].as<float>(), in[1].as<float>(), out[0].as<float>(), rows, width);
+      });
+  add("gelu(x+bias)", {F32({rows, width}), F32({width})}, "t0 = add a0, a1; t1 = gelu t0; return t1",
+      [=](const Views& in, const Views& out) {
+        HandBiasGelu(in[0].as<float>(), in[1].as<float>(), out[0].as<float>(), rows, width);
+      });
+  add("residual+cast", {F32({rows, width}), F32({rows, width})},
+      "t0 = add a0, a1; t1 = cast t0 {to = bf16}; return t0, t1", [=](const Views& in, const Views& out) {
+        HandResidualCast(in[0].as<float>(), in[1].as<float>(), out[0].as<float>(), out[1].as<Bf16>(), rows, width);
+      });
+  add("softmax", {F32({rows, width})},
+      "t0 = reduce_max a0 {axes = [1], keep = true}; t1 = sub a0, t0; t2 = exp t1; t3 = sum t2 {axes = [1], keep = "
+      "true}; "
+      "t4 = div t2, t3; return t4",
+      [=](const Views& in, const Views& out) { HandSoftmax(in[0].as<float>(), out[0].as<float>(), rows, width); });
+}
+
 void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch, int64_t tokens, int64_t heads,
               int64_t width, int64_t vocab) {
   int64_t rows = batch * tokens, size = width / heads;
@@ -168,6 +207,8 @@ void AddModel(std::vector<Case>& cases, const std::string& model, int64_t batch,
                    {{"rows", vocab}},
                    0,
                    vocab});
+  AddFused(cases, model, rows, width);
+  AddFused(cases, model + " wide", rows, 4 * width);
   Type weights = F32({4 * width, width});
   cases.push_back({model + " adamw",
                    Op::kAdamW,

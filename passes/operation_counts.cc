@@ -2,17 +2,24 @@
 
 #include <algorithm>
 
+#include "ir/base/check.h"
+#include "ir/base/fused_region.h"
+
 namespace gptc {
 namespace {
 
 double Elements(const Graph& graph, Value value) { return static_cast<double>(ElementCount(graph.type(value).shape)); }
 
+// Moves data and computes nothing.
+bool IsFree(Op op) {
+  return InfoOf(op).family == "movement" || op == Op::kConstant || op == Op::kIota || op == Op::kCopy ||
+         op == Op::kPack || op == Op::kCacheUpdate;
+}
+
 double Flops(const Graph& graph, const OpNode& node) {
   double result = node.results.empty() ? 0 : Elements(graph, node.results[0]);
   const std::string& family = InfoOf(node.op).family;
-  if (family == "movement" || node.op == Op::kConstant || node.op == Op::kIota || node.op == Op::kCopy ||
-      node.op == Op::kCacheUpdate)
-    return 0;
+  if (IsFree(node.op)) return 0;
   switch (node.op) {
     case Op::kMatMul: {
       const Shape& a = graph.type(node.inputs[0]).shape;
@@ -26,8 +33,6 @@ double Flops(const Graph& graph, const OpNode& node) {
     case Op::kLinearGeluBackward:  // a sum and an activation are some operations an element, beside 2·in
       return 2 * result * static_cast<double>(graph.type(node.inputs[0]).shape.back()) +
              (node.inputs.size() > 2 ? result : 0);
-    case Op::kPack:
-      return 0;
     case Op::kCachedAttention: {
       double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
       return 4 * result * keys;
@@ -40,6 +45,24 @@ double Flops(const Graph& graph, const OpNode& node) {
       const double width = static_cast<double>(qkv[2] / 3), heads = static_cast<double>(node.attributes.Int("heads"));
       const double whole = rows * tokens * (width * (forward ? 4 : 10) + heads * (forward ? 5 : 9));
       return node.attributes.Bool("causal") ? whole / 2 : whole;
+    }
+    case Op::kFused: {  // what its ops would be one by one
+      std::vector<Type> inputs;
+      for (Value input : node.inputs) inputs.push_back(graph.type(input));
+      const auto region = ParseFusedRegion(node.attributes.Str("region"), static_cast<int>(inputs.size()));
+      CHECK_OK(region.status());
+      const auto types = InferFusedRegion(*region, inputs);
+      CHECK_OK(types.status());
+      double flops = 0;
+      for (size_t i = 0; i < region->code.size(); ++i) {
+        const FusedInstruction& instruction = region->code[i];
+        if (IsFree(instruction.op)) continue;
+        double most = static_cast<double>(ElementCount(types->values[region->ValueOf(i)].shape));
+        for (int operand : instruction.operands)
+          most = std::max(most, static_cast<double>(ElementCount(types->values[operand].shape)));
+        flops += most;
+      }
+      return flops;
     }
     case Op::kEmbedding:
       return 0;
@@ -56,7 +79,11 @@ double Flops(const Graph& graph, const OpNode& node) {
     return most;
   }
   double per_element = 1;
-  if (family == "norm") per_element = node.op == Op::kLayerNorm || node.op == Op::kRmsNorm ? 8 : 16;
+  if (family == "norm") {
+    const bool backward = node.op == Op::kLayerNormBackward || node.op == Op::kRmsNormBackward;
+    const bool residual = node.op == Op::kResidualLayerNorm || node.op == Op::kResidualRmsNorm;
+    per_element = backward ? 16 : residual ? 9 : 8;
+  }
   if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
     per_element = node.attributes.Bool("causal") ? 2.5 : 5;
   if (node.op == Op::kAdamW) per_element = 14;

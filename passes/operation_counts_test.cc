@@ -56,5 +56,14 @@ TEST(OperationCounts, ElementwiseAndReductionsGoOverTheirLargestOperand) {
             CountLast("a: f32[4, 4]", "%y = softmax a").flops);
 }
 
+TEST(OperationCounts, AFusedOpIsTheSumOfItsOpsAndMovesItsOperandsAndResults) {
+  OperationCount count =
+      CountLast("x: f32[4, 3], b: f32[3]",
+                "%y = fused x, b {region = \"t0 = constant {value = 2}; t1 = mul a0, t0; t2 = add t1, a1; "
+                "t3 = sum t2 {axes = [1], keep = true}; t4 = rsqrt t3; return t4\"}");
+  EXPECT_EQ(count.flops, 3 * 12 + 4);
+  EXPECT_EQ(count.bytes, 4 * (12 + 3 + 4));
+}
+
 }  // namespace
 }  // namespace gptc

@@ -10,7 +10,9 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_cross_entropy.h"
+#include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
+#include "passes/fuse_residual_norm.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
@@ -31,6 +33,8 @@ constexpr Pass kPasses[] = {
     {"chunk_logits", &ChunkLogits, true, ""},
     {"mixed_precision", &MixedPrecision, true, ""},
     {"fuse_linear", &FuseLinear, true, ""},
+    {"fuse_residual_norm", &FuseResidualNorm, true, ""},
+    {"fuse_elementwise", &FuseElementwise, true, ""},
     {"pack_weights", &PackWeights, true, ""},
     {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},

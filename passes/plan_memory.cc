@@ -105,8 +105,7 @@ class BlockAssigner {
         return;
       wanted_[value.id] = store.state;
       Value next;
-      for (int input : ResultSpec(node, info.result_index).may_alias) {
-        if (input >= static_cast<int>(node.inputs.size())) continue;
+      for (int input : InfoOf(node.op).AliasCandidates(info.result_index, node.inputs.size())) {
         Value candidate = node.inputs[input];
         const ValueInfo& candidate_info = graph_.info(candidate);
         if (candidate_info.kind == ValueInfo::Kind::kResult && candidate_info.type == info.type &&
@@ -120,19 +119,13 @@ class BlockAssigner {
     }
   }
 
-  static const OperandSpec& ResultSpec(const OpNode& node, int result) {
-    const auto& specs = InfoOf(node.op).results;
-    return specs[std::min<size_t>(result, specs.size() - 1)];
-  }
-
-  // Whether the op may write this result over the memory of `operand`: it may over every place where it takes the
-  // operand, and takes nothing else that lies there.
+  // Whether the op may write this result over the memory of `operand`, which has its type: it may over every place
+  // where it takes the operand, and takes nothing else that lies there.
   bool MayAlias(const OpNode& node, int result, Value operand) const {
-    const std::vector<int>& allowed = ResultSpec(node, result).may_alias;
+    if (graph_.type(node.results[result]) != graph_.type(operand)) return false;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       if (BehindViews(node.inputs[i]) != BehindViews(operand)) continue;
-      if (node.inputs[i] != operand || std::find(allowed.begin(), allowed.end(), static_cast<int>(i)) == allowed.end())
-        return false;
+      if (node.inputs[i] != operand || !InfoOf(node.op).MayAlias(result, i)) return false;
     }
     return true;
   }
@@ -158,8 +151,7 @@ class BlockAssigner {
       block_of_[result.id] = StateBlock(wanted_[result.id]);
       return;
     }
-    for (int input : ResultSpec(node, static_cast<int>(r)).may_alias) {
-      if (input >= static_cast<int>(node.inputs.size())) continue;
+    for (int input : InfoOf(node.op).AliasCandidates(r, node.inputs.size())) {
       Value operand = node.inputs[input];
       int block = block_of_[operand.id];
       if (graph_.type(operand) != graph_.type(result) || blocks_[block].state >= 0 || blocks_[block].end != step ||

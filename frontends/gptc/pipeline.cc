@@ -15,7 +15,9 @@
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
 #include "passes/fuse_cross_entropy.h"
+#include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
+#include "passes/fuse_residual_norm.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
@@ -59,6 +61,13 @@ constexpr Pass kPipeline[] = {
     {"mixed_precision", &MixedPrecision, true, "products, and what lies between them, in bf16 (--precision bf16)"},
     // Once types are final: whether a residual can be added in the product depends on them.
     {"fuse_linear", &FuseLinear, true, "residuals, GELU and its backward are computed where the product is"},
+    // Behind fuse_linear, which takes the additions that follow a product at once. Needs the norms' gradients; takes
+    // additions that would otherwise go into clusters.
+    {"fuse_residual_norm", &FuseResidualNorm, true,
+     "additions to the residual stream become part of the norms around them"},
+    // After all that looks for single ops. Before the clones, so that it is done once; it leaves the additions to
+    // gradients for specialize_micro_steps and fuse_accumulate.
+    {"fuse_elementwise", &FuseElementwise, true, "clusters of elementwise ops and row reductions become one op"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
     {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
     // After the fusions, whose ops it weighs, and after what adds states, and while the micro-step is one graph.

@@ -69,6 +69,10 @@ TEST(OpTable, ReadsTheRows) {
   EXPECT_EQ(norm.attributes[0].name, "epsilon");
   EXPECT_TRUE(InfoOf(Op::kGlobalNorm).AcceptsInputCount(7));
   EXPECT_EQ(InfoOf(Op::kCrossEntropyBackward).results[0].may_alias, std::vector<int>{0});
+  // Any of a variadic operand's.
+  EXPECT_EQ(InfoOf(Op::kFused).AliasCandidates(5, 3), (std::vector<int>{0, 1, 2}));
+  EXPECT_TRUE(InfoOf(Op::kAdd).MayAlias(0, 1));
+  EXPECT_FALSE(norm.MayAlias(0, 1));
   EXPECT_EQ(OpNamed("matmul"), Op::kMatMul);
 }
 

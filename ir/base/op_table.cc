@@ -169,6 +169,20 @@ size_t RequiredCount(const std::vector<OperandSpec>& inputs) {
 
 const OperandSpec& OpInfo::Input(size_t i) const { return inputs[std::min(i, inputs.size() - 1)]; }
 
+std::vector<int> OpInfo::AliasCandidates(size_t result, size_t input_count) const {
+  std::vector<int> candidates;
+  for (int spec : results[std::min(result, results.size() - 1)].may_alias) {
+    const size_t begin = static_cast<size_t>(spec), end = inputs[begin].variadic ? input_count : begin + 1;
+    for (size_t i = begin; i < std::min(end, input_count); ++i) candidates.push_back(static_cast<int>(i));
+  }
+  return candidates;
+}
+
+bool OpInfo::MayAlias(size_t result, size_t input) const {
+  const std::vector<int> candidates = AliasCandidates(result, input + 1);
+  return std::find(candidates.begin(), candidates.end(), static_cast<int>(input)) != candidates.end();
+}
+
 bool OpInfo::AcceptsInputCount(size_t count) const {
   if (inputs.empty()) return count == 0;
   if (inputs.back().variadic) return count >= inputs.size();

@@ -34,7 +34,7 @@ struct OperandSpec {
   std::string name;
   bool optional = false;
   bool variadic = false;       // one or more
-  std::vector<int> may_alias;  // of a result: the inputs it may be written over, in order of preference
+  std::vector<int> may_alias;  // of a result: the inputs (a variadic one: all of its tail) it may be written over
 };
 
 struct AttributeSpec {
@@ -61,6 +61,9 @@ struct OpInfo {
   bool AcceptsInputCount(size_t count) const;
   // The spec of the i-th input (the variadic one for all of its tail).
   const OperandSpec& Input(size_t i) const;
+  // The inputs, of `input_count`, that the result may be written over where they have its type, in order of preference.
+  std::vector<int> AliasCandidates(size_t result, size_t input_count) const;
+  bool MayAlias(size_t result, size_t input) const;
   const AttributeSpec* Attribute(std::string_view attribute) const;
 };
 

@@ -36,8 +36,19 @@ InferResult Backward(const InferContext& c, size_t statistics, size_t weight_gra
     RETURN_IF_ERROR(RequireShape(c, i, RowsOf(x.shape)));
   }
   std::vector<Type> types = {x};
+  if (const size_t dsum = 3 + statistics; c.has(dsum)) {
+    RETURN_IF_ERROR(RequireDType(c, dsum, x.dtype));
+    RETURN_IF_ERROR(RequireSameShape(c, dsum, 1));
+  }
   types.resize(1 + weight_gradients, {StatisticsDType(x.dtype), {x.shape.back()}});
   return types;
+}
+
+// r beside x, of its type or bf16.
+Status RequireResidual(const InferContext& c) {
+  RETURN_IF_ERROR(RequireSameShape(c, 1, 0));
+  if (c.input(1).dtype == DType::kBF16) return OkStatus();
+  return RequireSameDType(c, 1, 0);
 }
 
 }  // namespace
@@ -54,6 +65,22 @@ InferResult InferRmsNorm(const InferContext& c) {
   RETURN_IF_ERROR(RequireRows(c, 0, 1));
   RETURN_IF_ERROR(RequireEpsilon(c));
   return std::vector<Type>{NormalizedOf(c), StatisticsOf(c.input(0))};
+}
+
+InferResult InferResidualLayerNorm(const InferContext& c) {
+  RETURN_IF_ERROR(RequireRows(c, 0, 2));
+  RETURN_IF_ERROR(RequireResidual(c));
+  if (c.has(3)) RETURN_IF_ERROR(RequireRows(c, 0, 3));
+  RETURN_IF_ERROR(RequireEpsilon(c));
+  Type statistics = StatisticsOf(c.input(0));
+  return std::vector<Type>{c.input(0), NormalizedOf(c), statistics, statistics};
+}
+
+InferResult InferResidualRmsNorm(const InferContext& c) {
+  RETURN_IF_ERROR(RequireRows(c, 0, 2));
+  RETURN_IF_ERROR(RequireResidual(c));
+  RETURN_IF_ERROR(RequireEpsilon(c));
+  return std::vector<Type>{c.input(0), NormalizedOf(c), StatisticsOf(c.input(0))};
 }
 
 InferResult InferLayerNormBackward(const InferContext& c) { return Backward(c, 2, 2); }

@@ -7,10 +7,11 @@
 // Parallel over pieces of the range; reads each operand once, writes the result once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/activation.cc"
+#include "runtime/cpu/activation.h"
 #include "runtime/cpu/simd.h"
 // clang-format off
 #include "hwy/foreach_target.h"
-#include "runtime/cpu/simd-inl.h"
+#include "runtime/cpu/activation-inl.h"
 // clang-format on
 
 #ifndef GPTC_RUNTIME_CPU_ACTIVATION_ONCE
@@ -23,14 +24,6 @@
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/unsupported.h"
 
-namespace gptc {
-namespace {
-enum class Activation { kGeluTanh, kGeluErf, kRelu, kSigmoid, kSilu };
-constexpr double kSqrt2OverPi = 0.79788456080286535588;
-constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
-constexpr double kCubic = 0.044715;
-}  // namespace
-}  // namespace gptc
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -38,64 +31,9 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE VF F(double value) { return hn::Set(DF(), static_cast<float>(value)); }
-
-// -2u of the tanh form.
-HWY_INLINE VF MinusTwoU(VF x) {
-  const VF x2 = hn::Mul(x, x);
-  return hn::Mul(x, hn::MulAdd(x2, F(-2 * kSqrt2OverPi * kCubic), F(-2 * kSqrt2OverPi)));
-}
-
-HWY_INLINE VF GeluTanh(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(MinusTwoU(x)))); }
-
-// σ + x·σ(1-σ)·2u'. Beyond |x| = 10 the derivative is 0 or 1 to the last bit, and x is held there so that no factor
-// overflows.
-HWY_INLINE VF GeluTanhDerivative(VF x) {
-  const VF held = hn::IfThenElse(hn::Gt(x, F(10)), F(10), hn::IfThenElse(hn::Lt(x, F(-10)), F(-10), x));
-  const VF e = ExpOf(MinusTwoU(held));
-  const VF sigma = hn::Div(F(1), hn::Add(F(1), e));
-  const VF x2 = hn::Mul(held, held);
-  const VF two_du = hn::MulAdd(x2, F(6 * kSqrt2OverPi * kCubic), F(2 * kSqrt2OverPi));
-  return hn::MulAdd(hn::Mul(hn::Mul(held, sigma), hn::Mul(e, sigma)), two_du, sigma);
-}
-
-HWY_INLINE VF GeluErf(VF x) { return hn::Mul(x, NormalCdf(x)); }
-
-// Φ(x) + x·φ(x)
-HWY_INLINE VF GeluErfDerivative(VF x) {
-  const VF density = hn::Mul(F(kInverseSqrt2Pi), ExpOf(hn::Mul(hn::Mul(x, x), F(-0.5))));
-  return hn::MulAdd(x, density, NormalCdf(x));
-}
-
-HWY_INLINE VF Relu(VF x) { return hn::IfThenElse(hn::Lt(x, hn::Zero(DF())), hn::Zero(DF()), x); }
-HWY_INLINE VF Silu(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(hn::Neg(x)))); }
-
-template <typename T>
-HWY_INLINE void ForwardRow(Activation kind, const T* x, T* y, size_t n) {
-  switch (kind) {
-    case Activation::kGeluTanh:
-      return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluTanh(v); });
-    case Activation::kGeluErf:
-      return MapRow(x, y, n, [](VF v) HWY_ATTR { return GeluErf(v); });
-    case Activation::kRelu:
-      return MapRow(x, y, n, [](VF v) HWY_ATTR { return Relu(v); });
-    case Activation::kSigmoid:
-      return MapRow(x, y, n, [](VF v) HWY_ATTR { return SigmoidOf(v); });
-    case Activation::kSilu:
-      return MapRow(x, y, n, [](VF v) HWY_ATTR { return Silu(v); });
-  }
-}
 void ForwardF32(Activation kind, const float* x, float* y, size_t n) { ForwardRow(kind, x, y, n); }
 void ForwardBf16(Activation kind, const Bf16* x, Bf16* y, size_t n) { ForwardRow(kind, x, y, n); }
 
-template <typename T>
-HWY_INLINE void GeluBackwardRow(bool tanh, const T* x, const T* dy, T* dx, size_t n) {
-  if (tanh) {
-    MapRow2(x, true, dy, true, dx, n, [](VF v, VF d) HWY_ATTR { return hn::Mul(d, GeluTanhDerivative(v)); });
-  } else {
-    MapRow2(x, true, dy, true, dx, n, [](VF v, VF d) HWY_ATTR { return hn::Mul(d, GeluErfDerivative(v)); });
-  }
-}
 void GeluBackwardF32(bool tanh, const float* x, const float* dy, float* dx, size_t n) {
   GeluBackwardRow(tanh, x, dy, dx, n);
 }

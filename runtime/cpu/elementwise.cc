@@ -8,10 +8,11 @@
 // (simd-inl.h). Parallel over pieces of rows. Memory bound: reads each operand once, writes the result once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/elementwise.cc"
+#include "runtime/cpu/elementwise.h"
 #include "runtime/cpu/simd.h"
 // clang-format off
 #include "hwy/foreach_target.h"
-#include "runtime/cpu/simd-inl.h"
+#include "runtime/cpu/elementwise-inl.h"
 // clang-format on
 
 #ifndef GPTC_RUNTIME_CPU_ELEMENTWISE_ONCE
@@ -23,12 +24,6 @@
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/unsupported.h"
 
-namespace gptc {
-namespace {
-enum class Binary { kAdd, kSub, kMul, kDiv, kMax };
-enum class Unary { kNeg, kExp, kLog, kTanh, kErf, kSqrt, kRsqrt };
-}  // namespace
-}  // namespace gptc
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -36,22 +31,6 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-template <typename T>
-HWY_INLINE void BinaryRow(Binary op, const T* a, bool a_steps, const T* b, bool b_steps, T* y, size_t n) {
-  const auto map = [&](const auto& f) HWY_ATTR { MapRow2(a, a_steps, b, b_steps, y, n, f); };
-  switch (op) {
-    case Binary::kAdd:
-      return map([](VF u, VF v) HWY_ATTR { return hn::Add(u, v); });
-    case Binary::kSub:
-      return map([](VF u, VF v) HWY_ATTR { return hn::Sub(u, v); });
-    case Binary::kMul:
-      return map([](VF u, VF v) HWY_ATTR { return hn::Mul(u, v); });
-    case Binary::kDiv:
-      return map([](VF u, VF v) HWY_ATTR { return hn::Div(u, v); });
-    case Binary::kMax:
-      return map([](VF u, VF v) HWY_ATTR { return hn::IfThenElse(hn::Or(hn::Gt(u, v), hn::IsNaN(u)), u, v); });
-  }
-}
 void BinaryF32(Binary op, const float* a, bool a_steps, const float* b, bool b_steps, float* y, size_t n) {
   BinaryRow(op, a, a_steps, b, b_steps, y, n);
 }
@@ -59,26 +38,6 @@ void BinaryBf16(Binary op, const Bf16* a, bool a_steps, const Bf16* b, bool b_st
   BinaryRow(op, a, a_steps, b, b_steps, y, n);
 }
 
-template <typename T>
-HWY_INLINE void UnaryRow(Unary op, const T* x, T* y, size_t n) {
-  const auto map = [&](const auto& f) HWY_ATTR { MapRow(x, y, n, f); };
-  switch (op) {
-    case Unary::kNeg:
-      return map([](VF v) HWY_ATTR { return hn::Neg(v); });
-    case Unary::kExp:
-      return map([](VF v) HWY_ATTR { return ExpOf(v); });
-    case Unary::kLog:
-      return map([](VF v) HWY_ATTR { return LogOf(v); });
-    case Unary::kTanh:
-      return map([](VF v) HWY_ATTR { return TanhOf(v); });
-    case Unary::kErf:
-      return map([](VF v) HWY_ATTR { return ErfOf(v); });
-    case Unary::kSqrt:
-      return map([](VF v) HWY_ATTR { return hn::Sqrt(v); });
-    case Unary::kRsqrt:
-      return map([](VF v) HWY_ATTR { return hn::Div(hn::Set(DF(), 1.0f), hn::Sqrt(v)); });
-  }
-}
 void UnaryF32(Unary op, const float* x, float* y, size_t n) { UnaryRow(op, x, y, n); }
 void UnaryBf16(Unary op, const Bf16* x, Bf16* y, size_t n) { UnaryRow(op, x, y, n); }
 

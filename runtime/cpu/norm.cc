@@ -4,6 +4,7 @@
 //   rms_norm:   h = x · rstd,           rstd = 1 / sqrt(mean(x²) + epsilon),           y = h · weight
 //   backward, g = dy · weight:  dx = rstd · (g - mean(g) - h · mean(g · h)), without the term mean(g) for rms_norm;
 //                               dweight = sum over rows of dy · h,  dbias = sum over rows of dy
+//   residual_…: sum = x + r is what is normalized; in the backward dsum is added to dx
 //
 // x, dy, y and weights are f32 or bf16, statistics and sums f32; dx has x's type. A row is read twice, the second time
 // from L1. Column sums are made as partial sums of a fixed number of row chunks and added in order, so the bits do not
@@ -27,6 +28,9 @@ namespace {
 
 struct NormForward {
   const void* x;
+  const void* r;  // added to x first, where not null: sum = x + r
+  void* sum;
+  bool narrow_r;               // r is bf16
   const float *weight, *bias;  // bias may be null
   void* y;
   float *mean, *rstd;  // mean is null for rms_norm
@@ -36,6 +40,7 @@ struct NormForward {
 
 struct NormBackward {
   const void *dy, *x;
+  const void* dsum;                   // added to dx, of its type; may be null
   const float *weight, *mean, *rstd;  // mean is null for rms_norm
   void* dx;
   int64_t width;
@@ -63,6 +68,13 @@ HWY_INLINE float Total(VF v) { return hn::GetLane(hn::SumOfLanes(DF(), v)); }
 // Lanes below n of v, 0 above.
 HWY_INLINE VF KeepSome(VF v, size_t n) { return hn::IfThenElseZero(hn::FirstN(DF(), n), v); }
 
+template <typename TX, typename TR>
+HWY_INLINE void AddRow(const TX* x, const TR* r, TX* sum, int64_t width) {
+  OverRow(
+      width, [&](int64_t j) HWY_ATTR { StoreFloats(hn::Add(LoadFloats(x + j), LoadFloats(r + j)), sum + j); },
+      [&](int64_t j, size_t n) HWY_ATTR { StoreSome(hn::Add(LoadSome(x + j, n), LoadSome(r + j, n)), sum + j, n); });
+}
+
 template <typename TX, typename TY>
 HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
   const DF d;
@@ -71,6 +83,15 @@ HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     const TX* x = static_cast<const TX*>(p.x) + row * width;
     TY* y = static_cast<TY*>(p.y) + row * width;
+    if (p.r != nullptr) {
+      TX* sum = static_cast<TX*>(p.sum) + row * width;
+      if (p.narrow_r) {
+        AddRow(x, static_cast<const Bf16*>(p.r) + row * width, sum, width);
+      } else {
+        AddRow(x, static_cast<const TX*>(p.r) + row * width, sum, width);
+      }
+      x = sum;
+    }
     float mean = 0;
     if (p.mean != nullptr) {
       VF s0 = hn::Zero(d), s1 = s0;
@@ -126,8 +147,8 @@ HWY_INLINE void ForwardRows(const NormForward& p, int64_t begin, int64_t end) {
   }
 }
 
-// Adds the rows' share of dweight and (for layer_norm) dbias to the sums. dx may be dy or x: a row is read before it is
-// written.
+// Adds the rows' share of dweight and (for layer_norm) dbias to the sums. dx may be dy, x or dsum: a row is read before
+// it is written.
 template <typename TG, typename TX>
 HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, float* dweight, float* dbias) {
   const DF d;
@@ -137,6 +158,7 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
     const TG* dy = static_cast<const TG*>(p.dy) + row * width;
     const TX* x = static_cast<const TX*>(p.x) + row * width;
     TX* dx = static_cast<TX*>(p.dx) + row * width;
+    const TX* dsum = p.dsum == nullptr ? nullptr : static_cast<const TX*>(p.dsum) + row * width;
     const VF center = hn::Set(d, p.mean != nullptr ? p.mean[row] : 0.0f);
     const VF scale = hn::Set(d, p.rstd[row]);
     VF sum_g = hn::Zero(d), sum_gh = hn::Zero(d);
@@ -186,10 +208,12 @@ HWY_INLINE void BackwardRows(const NormBackward& p, int64_t begin, int64_t end, 
     OverRow(
         width,
         [&](int64_t j) HWY_ATTR {
-          StoreFloats(gradient(LoadFloats(dy + j), LoadFloats(p.weight + j), LoadFloats(x + j)), dx + j);
+          const VF v = gradient(LoadFloats(dy + j), LoadFloats(p.weight + j), LoadFloats(x + j));
+          StoreFloats(dsum == nullptr ? v : hn::Add(v, LoadFloats(dsum + j)), dx + j);
         },
         [&](int64_t j, size_t n) HWY_ATTR {
-          StoreSome(gradient(LoadSome(dy + j, n), LoadSome(p.weight + j, n), LoadSome(x + j, n)), dx + j, n);
+          const VF v = gradient(LoadSome(dy + j, n), LoadSome(p.weight + j, n), LoadSome(x + j, n));
+          StoreSome(dsum == nullptr ? v : hn::Add(v, LoadSome(dsum + j, n)), dx + j, n);
         });
   }
 }
@@ -273,26 +297,31 @@ struct Weight {
   }
 };
 
-StatusOr<BoundKernel> BindForward(const KernelArgs& args, bool center) {
+// `residual`: r is the second operand, and the sum the first result.
+StatusOr<BoundKernel> BindForward(const KernelArgs& args, bool center, bool residual) {
   RETURN_IF_ERROR(CheckTypes(args));
   const TensorView& x = args.input(0);
-  Weight weight{args.input(1)}, bias;
-  if (args.has(2)) bias.view = args.input(2);
+  const size_t weight_at = residual ? 2 : 1, y_at = residual ? 1 : 0;
+  Weight weight{args.input(weight_at)}, bias;
+  if (args.has(weight_at + 1)) bias.view = args.input(weight_at + 1);
   ScratchLayout layout;
   weight.Place(layout);
   bias.Place(layout);
   args.scratch.Request(layout.bytes());
   NormForward p{x.data,
+                residual ? args.input(1).data : nullptr,
+                residual ? args.result(0).data : nullptr,
+                residual && Narrow(args.input(1)),
                 nullptr,
                 nullptr,
-                args.result(0).data,
-                center ? args.result(1).as<float>() : nullptr,
-                args.result(center ? 2 : 1).as<float>(),
+                args.result(y_at).data,
+                center ? args.result(y_at + 1).as<float>() : nullptr,
+                args.result(y_at + (center ? 2 : 1)).as<float>(),
                 WidthOf(x),
                 static_cast<float>(args.attributes.Double("epsilon"))};
-  const auto kernel = Narrow(x)                ? HWY_DYNAMIC_DISPATCH(ForwardBf16Bf16)
-                      : Narrow(args.result(0)) ? HWY_DYNAMIC_DISPATCH(ForwardF32Bf16)
-                                               : HWY_DYNAMIC_DISPATCH(ForwardF32F32);
+  const auto kernel = Narrow(x)                   ? HWY_DYNAMIC_DISPATCH(ForwardBf16Bf16)
+                      : Narrow(args.result(y_at)) ? HWY_DYNAMIC_DISPATCH(ForwardF32Bf16)
+                                                  : HWY_DYNAMIC_DISPATCH(ForwardF32F32);
   return BoundKernel([p, weight, bias, kernel, rows = RowsOf(x), pool = &args.scratch] {
     NormForward run = p;
     run.weight = weight.Get(static_cast<char*>(pool->data()));
@@ -315,8 +344,10 @@ StatusOr<BoundKernel> BindBackward(const KernelArgs& args, bool center) {
   weight.Place(layout);
   const size_t parts_at = layout.Add(sizeof(float) * chunks * part);
   args.scratch.Request(layout.bytes());
+  const size_t dsum = center ? 5 : 4;
   NormBackward p{dy.data,
                  x.data,
+                 args.has(dsum) ? args.input(dsum).data : nullptr,
                  nullptr,
                  center ? args.input(3).as<float>() : nullptr,
                  args.input(center ? 4 : 3).as<float>(),
@@ -352,8 +383,10 @@ StatusOr<BoundKernel> BindBackward(const KernelArgs& args, bool center) {
 
 }  // namespace
 
-StatusOr<BoundKernel> BindCpuLayerNorm(const KernelArgs& args) { return BindForward(args, true); }
-StatusOr<BoundKernel> BindCpuRmsNorm(const KernelArgs& args) { return BindForward(args, false); }
+StatusOr<BoundKernel> BindCpuLayerNorm(const KernelArgs& args) { return BindForward(args, true, false); }
+StatusOr<BoundKernel> BindCpuRmsNorm(const KernelArgs& args) { return BindForward(args, false, false); }
+StatusOr<BoundKernel> BindCpuResidualLayerNorm(const KernelArgs& args) { return BindForward(args, true, true); }
+StatusOr<BoundKernel> BindCpuResidualRmsNorm(const KernelArgs& args) { return BindForward(args, false, true); }
 StatusOr<BoundKernel> BindCpuLayerNormBackward(const KernelArgs& args) { return BindBackward(args, true); }
 StatusOr<BoundKernel> BindCpuRmsNormBackward(const KernelArgs& args) { return BindBackward(args, false); }
 

@@ -10,10 +10,11 @@
 // integer).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/reduction.cc"
+#include "runtime/cpu/reduction.h"
 #include "runtime/cpu/simd.h"
 // clang-format off
 #include "hwy/foreach_target.h"
-#include "runtime/cpu/simd-inl.h"
+#include "runtime/cpu/reduction-inl.h"
 // clang-format on
 
 #ifndef GPTC_RUNTIME_CPU_REDUCTION_ONCE
@@ -29,8 +30,6 @@
 
 namespace gptc {
 namespace {
-enum class Reduction { kSum, kMean, kMax };
-constexpr int64_t kBlock = 4096;        // elements summed in f32 before f64 takes over
 constexpr int64_t kPieceBlocks = 8;     // blocks of a row to a work item
 constexpr int64_t kColumnBlock = 2048;  // columns whose partial sums stay in L1
 }  // namespace
@@ -42,56 +41,6 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE VF Larger(VF a, VF b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
-
-struct SumStep {
-  static constexpr float kNeutral = 0;
-  HWY_INLINE VF operator()(VF a, VF b) const { return hn::Add(a, b); }
-};
-struct MaxStep {
-  static constexpr float kNeutral = -std::numeric_limits<float>::infinity();
-  HWY_INLINE VF operator()(VF a, VF b) const { return Larger(a, b); }
-};
-
-// The lanes' combination, in their order.
-template <typename Step>
-HWY_INLINE float Across(VF v, Step step) {
-  HWY_ALIGN float lanes[hn::MaxLanes(DF())];
-  hn::Store(v, DF(), lanes);
-  float total = lanes[0];
-  for (size_t i = 1; i < hn::Lanes(DF()); ++i) total = hn::GetLane(step(hn::Set(DF(), total), hn::Set(DF(), lanes[i])));
-  return total;
-}
-
-template <typename T, typename Step>
-HWY_INLINE float ReduceBlock(const T* x, size_t n, Step step) {
-  const size_t lanes = hn::Lanes(DF());
-  const VF neutral = hn::Set(DF(), Step::kNeutral);
-  VF a0 = neutral, a1 = neutral, a2 = neutral, a3 = neutral;
-  size_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    a0 = step(a0, LoadFloats(x + i));
-    a1 = step(a1, LoadFloats(x + i + lanes));
-    a2 = step(a2, LoadFloats(x + i + 2 * lanes));
-    a3 = step(a3, LoadFloats(x + i + 3 * lanes));
-  }
-  for (; i + lanes <= n; i += lanes) a0 = step(a0, LoadFloats(x + i));
-  if (i < n) {
-    HWY_ALIGN float rest[hn::MaxLanes(DF())];
-    hn::Store(neutral, DF(), rest);
-    for (size_t k = i; k < n; ++k) rest[k - i] = ToFloat(x[k]);
-    a0 = step(a0, hn::Load(DF(), rest));
-  }
-  return Across(step(step(a0, a1), step(a2, a3)), step);
-}
-
-template <typename T>
-HWY_INLINE double ReduceRun(Reduction kind, const T* x, size_t n) {
-  if (kind == Reduction::kMax) return ReduceBlock(x, n, MaxStep());
-  double total = 0;
-  for (size_t i = 0; i < n; i += kBlock) total += ReduceBlock(x + i, std::min<size_t>(kBlock, n - i), SumStep());
-  return total;
-}
 double RunF32(Reduction kind, const float* x, size_t n) { return ReduceRun(kind, x, n); }
 double RunBf16(Reduction kind, const Bf16* x, size_t n) { return ReduceRun(kind, x, n); }
 
@@ -142,24 +91,6 @@ void ColumnsBf16(Reduction kind, const Bf16* x, int64_t stride, int64_t rows, fl
   ColumnsOf(kind, x, stride, rows, partial, n);
 }
 
-// y[c] = scale · (partials[0, c] ∘ partials[1, c] ∘ ...), partial rows `stride` apart.
-template <typename T>
-HWY_INLINE void JoinColumns(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, T* y,
-                            size_t n) {
-  const VF factor = hn::Set(DF(), scale);
-  const auto join = [&](size_t i, auto load) HWY_ATTR {
-    VF total = load(partials + i);
-    for (int64_t p = 1; p < count; ++p) {
-      const VF next = load(partials + p * stride + i);
-      total = kind == Reduction::kMax ? Larger(total, next) : hn::Add(total, next);
-    }
-    return kind == Reduction::kMean ? hn::Mul(total, factor) : total;
-  };
-  const size_t lanes = hn::Lanes(DF());
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) StoreFloats(join(i, [](const float* p) HWY_ATTR { return LoadFloats(p); }), y + i);
-  if (i < n) StoreSome(join(i, [&](const float* p) HWY_ATTR { return LoadSome(p, n - i); }), y + i, n - i);
-}
 void JoinF32(Reduction kind, const float* partials, int64_t stride, int64_t count, float scale, float* y, size_t n) {
   JoinColumns(kind, partials, stride, count, scale, y, n);
 }
@@ -236,7 +167,7 @@ bool HasForm(const std::vector<Group>& groups, Form& form) {
 // y[outer] from x[outer, reduced]. Long rows are cut into pieces whose results meet in scratch.
 template <typename T, typename TY>
 BoundKernel BindRows(const KernelArgs& args, Reduction kind, const Form& form) {
-  constexpr int64_t kPiece = kBlock * kPieceBlocks;
+  constexpr int64_t kPiece = kReductionBlock * kPieceBlocks;
   const int64_t pieces = ChunkCount(form.reduced, kPiece);
   if (pieces > 1) args.scratch.Request(static_cast<size_t>(form.outer * pieces) * sizeof(double));
   return [=, x = args.input(0).as<const T>(), y = args.result().as<TY>(), scratch = &args.scratch] {

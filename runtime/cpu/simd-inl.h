@@ -102,6 +102,9 @@ HWY_INLINE void MapRow2(const T* a, bool a_steps, const T* b, bool b_steps, T* y
   }
 }
 
+// NaN where either is.
+HWY_INLINE VF Larger(VF a, VF b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
+
 // e^x with its limits: 0 below -104, +inf above 88.7, NaN for NaN. 1 ulp within.
 HWY_INLINE VF ExpOf(VF x) {
   const DF d;

@@ -136,18 +136,18 @@ class EntryValidator {
     return OkStatus();
   }
 
-  // A result may lie exactly over an input that the op table names for it, and touch nothing else of its step.
+  // A result may lie exactly over an input of its type that the op table names for it, and touch nothing else of its
+  // step.
   Status Aliases(const OpInfo& info, const plan::StepT& step, size_t r) {
     const Range& range = ranges_[step.results[r]];
     if (range.begin == range.end) return OkStatus();
     for (size_t other = 0; other < r; ++other) {
       if (range.Overlaps(ranges_[step.results[other]])) return InvalidArgument("two results overlap");
     }
-    const OperandSpec& spec = info.results[std::min(r, info.results.size() - 1)];
     for (size_t i = 0; i < step.inputs.size(); ++i) {
       if (!range.Overlaps(ranges_[step.inputs[i]])) continue;
       bool view = info.execution == Execution::kView;
-      bool named = std::find(spec.may_alias.begin(), spec.may_alias.end(), static_cast<int>(i)) != spec.may_alias.end();
+      bool named = info.MayAlias(r, i) && types_[step.inputs[i]] == types_[step.results[r]];
       if (!(view || named) || range != ranges_[step.inputs[i]])
         return InvalidArgument("result ", r, " overlaps input ", i);
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/base/fused_region.h"
 #include "ir/base/packing.h"
 
 namespace gptc {
@@ -64,6 +65,30 @@ Workspace AttentionWorkspace(int64_t tokens, int64_t head_size) {
   return {kSmall, 4 * (4 * rows * columns + 5 * kBlock * columns + 3 * kBlock * kBlock + 3 * kBlock)};
 }
 
+// Each thread's slots for tiles of the region's space, and partial sums of at most 64 parts of at least 16 rows.
+Workspace FusedWorkspace(std::span<const Type> operands, const Attributes& attributes) {
+  constexpr int64_t kTile = 2048, kLine = 64;
+  Workspace workspace{kSmall, kSmall};
+  const auto region = ParseFusedRegion(attributes.Str("region"), static_cast<int>(operands.size()));
+  if (!region.ok()) return workspace;
+  const auto types = InferFusedRegion(*region, operands);
+  if (!types.ok()) return workspace;
+  // A slot for each value, and two where it may have to be spread over columns and over tiles.
+  int64_t slots = 0, totals = 0;
+  for (const Type& value : types->values) slots += value.shape == types->space ? 1 : 3;
+  bool whole_rows = false;
+  for (FusedForm form : types->forms) {
+    totals += form == FusedForm::kTotal ? 1 : 0;
+    whole_rows |= form == FusedForm::kColumn;
+  }
+  const int64_t elements = ElementCount(types->space), width = types->space.back();
+  const int64_t tile = std::min(elements, whole_rows ? std::max(width, kTile) : kTile);
+  workspace.thread += slots * (RoundUp(4 * tile, kLine) + kLine);
+  const int64_t rows = width == 0 ? 0 : elements / width;
+  workspace.shared += std::min<int64_t>(64, rows / 16 + 1) * totals * RoundUp(4 * width, kLine);
+  return workspace;
+}
+
 }  // namespace
 
 Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type> results, const Attributes& attributes,
@@ -79,6 +104,7 @@ Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type>
     const Shape& qkv = inputs[op == Op::kFlashAttention ? 0 : 1].shape;
     return AttentionWorkspace(qkv[1], qkv[2] / 3 / std::max<int64_t>(1, attributes.Int("heads")));
   }
+  if (op == Op::kFused) return FusedWorkspace(inputs, attributes);
   if (info.family == "norm") {
     // Sums over rows, weights' gradients, of at most 64 parts of at least 16 rows; weights as f32.
     const Type& x = inputs[0];

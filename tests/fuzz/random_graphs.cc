@@ -314,10 +314,18 @@ class Generator {
     if (Chance(2)) Add(g_.Add(Like(y), y));
   }
 
+  // Half of the time the sum of two, as in a residual stream, which goes on.
+  Tensor MaybeSum(Tensor x) {
+    if (Chance(2)) return x;
+    Tensor sum = g_.Add(x, Like(x));
+    Add(sum);
+    return sum;
+  }
+
   void Rows() {
     switch (Pick(0, 3)) {
       case 0: {
-        Tensor x = AnyOfRank(1);
+        Tensor x = MaybeSum(AnyOfRank(1));
         Shape width = {x.shape().back()};
         GraphBuilder::Norm norm = g_.LayerNorm(x, Parameter(width), Chance(2) ? Parameter(width) : Tensor{}, 0.5);
         Add(norm.y);
@@ -326,7 +334,7 @@ class Generator {
         return;
       }
       case 1: {
-        Tensor x = AnyOfRank(1);
+        Tensor x = MaybeSum(AnyOfRank(1));
         return Add(g_.RmsNorm(x, Parameter({x.shape().back()}), 0.5).y);
       }
       case 2:
@@ -344,6 +352,17 @@ class Generator {
     Tensor x = Any();
     std::vector<int64_t> axes = SomeAxes(x);
     bool keep = Chance(2);
+    // Rows, and totals over them, with what is done to rows by what comes of them.
+    if (Chance(3) && x.shape().size() >= 2) {
+      const auto last = static_cast<int64_t>(x.shape().size()) - 1;
+      std::vector<int64_t> outer(last);
+      std::iota(outer.begin(), outer.end(), 0);
+      Tensor row = Chance(2) ? g_.Mean(x, {last}, true) : g_.ReduceMax(x, {last}, true);
+      Tensor centered = g_.Sub(x, Chance(2) ? row : g_.Broadcast(row, x.shape()));
+      Add(g_.Sum(Squash(centered), outer));
+      if (Chance(2)) Add(g_.Sum(g_.Mul(centered, centered), {last}, Chance(2)));
+      return Add(centered);
+    }
     switch (Pick(0, 2)) {
       case 0:
         return Add(g_.Sum(x, axes, keep) * 0.25);

@@ -71,9 +71,9 @@ CaseInput ScalarsInput() { return F64({kScalarCount}, Fill::kScalars); }
 std::span<const OpCase> AllOpCases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (auto* family :
-         {ElementwiseCases, ElementwiseDataCases, ActivationCases, MovementCases, ReductionCases, MatMulCases,
-          LinearCases, NormCases, AttentionCases, EmbeddingCases, DropoutCases, LossCases, OptimizerCases}) {
+    for (auto* family : {ElementwiseCases, ElementwiseDataCases, ActivationCases, FusedCases, MovementCases,
+                         ReductionCases, MatMulCases, LinearCases, NormCases, AttentionCases, EmbeddingCases,
+                         DropoutCases, LossCases, OptimizerCases}) {
       for (OpCase& op_case : family()) all.push_back(std::move(op_case));
     }
     return all;

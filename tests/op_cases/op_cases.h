@@ -78,6 +78,7 @@ void ClearPadding(HostTensor& packed, int64_t k, int64_t n);
 std::vector<OpCase> ElementwiseCases();
 std::vector<OpCase> ElementwiseDataCases();
 std::vector<OpCase> ActivationCases();
+std::vector<OpCase> FusedCases();
 std::vector<OpCase> MovementCases();
 std::vector<OpCase> ReductionCases();
 std::vector<OpCase> MatMulCases();

@@ -212,9 +212,9 @@ std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Typ
                                        const std::vector<Type>& results) {
   std::vector<std::vector<int>> sharings;
   std::vector<int> all(results.size(), -1);
-  for (size_t r = 0; r < results.size() && r < info.results.size(); ++r) {
-    for (int input : info.results[r].may_alias) {
-      if (static_cast<size_t>(input) >= inputs.size() || inputs[input] != results[r]) continue;
+  for (size_t r = 0; r < results.size(); ++r) {
+    for (int input : info.AliasCandidates(r, inputs.size())) {
+      if (inputs[input] != results[r]) continue;
       std::vector<int> one(results.size(), -1);
       one[r] = input;
       sharings.push_back(one);
