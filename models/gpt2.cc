@@ -235,7 +235,7 @@ StatusOr<Module> BuildGpt2(const Config& config) {
   module.name = "gpt2";
   module.config = std::move(resolved);
   module.dimensions = {
-      {"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(64, c.context)}, {"context", c.context}};
+      {"B"}, {"T"}, {"decode_B", 1}, {"prefill_T", std::min<int64_t>(128, c.context)}, {"context", c.context}};
   RETURN_IF_ERROR(Gpt2(module, c).Build());
   return module;
 }

@@ -23,7 +23,9 @@ Status PassOptions::Set(std::string_view option, std::string_view value) {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error == std::errc() && end == value.data() + value.size() && number >= 0) return OkStatus();
     return UsageError(option, ": '", value, "' is no number of ",
-                      option == "threads" ? "threads" : option == "loss_chunk" ? "rows" : "bytes");
+                      option == "threads"      ? "threads"
+                      : option == "loss_chunk" ? "rows"
+                                               : "bytes");
   }
   return UsageError("no pass option is called '", option,
                     "'; there are target, compute, residual, memory_budget, loss_chunk and threads");

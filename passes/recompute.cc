@@ -94,12 +94,12 @@ class Forward {
       }
     }
     // What is alive, in-place results aside: a value that is not alive where most is is not worth giving up.
-    const std::vector<bool> absorbed = AbsorbedByStores();
+    absorbed_ = AbsorbedByStores();
     alive_.resize(count + 1);
     for (int i = 0; i < count; ++i) {
       if (InfoOf(graph_.ops[i].op).execution == Execution::kView) continue;
       for (Value result : graph_.ops[i].results) {
-        if (absorbed[result.id]) continue;
+        if (absorbed_[result.id]) continue;
         alive_[i] += ByteCount(graph_.type(result));
         alive_[std::max(i, last[result.id]) + 1] -= ByteCount(graph_.type(result));
       }
@@ -136,6 +136,10 @@ class Forward {
     return 2 * (alive_[peak_] - alive_[first_backward_[root.id]]) >= ByteCount(graph_.type(root));
   }
   bool Saved(int op) const {
+    // A gradient that chunks of logits have made already is accumulated where it is, in an order that must not change.
+    for (Value result : graph_.ops[op].results) {
+      if (absorbed_[result.id]) return false;
+    }
     const OpNode& node = graph_.ops[op];
     return InfoOf(node.op).execution == Execution::kKernel && !node.inputs.empty() &&
            std::any_of(node.results.begin(), node.results.end(), [&](Value result) { return Waits(result); });
@@ -203,8 +207,9 @@ class Forward {
   std::vector<int> last_forward_, first_backward_;  // readers by value, those through views included
   std::vector<int64_t> alive_;                      // bytes, by op
   std::vector<bool> held_;                          // by value: kept for the backward, or for an op computed again
-  std::vector<bool> chosen_, cut_;                  // by op
-  std::vector<int> cut_before_;                     // by forward op: the cut before it, -1 where there is none
+  std::vector<bool> chosen_, cut_;
+  std::vector<bool> absorbed_;   // by value: gradients on their way into a state                  // by op
+  std::vector<int> cut_before_;  // by forward op: the cut before it, -1 where there is none
 };
 
 // Gives the backward clones of `ops` to read, each just before its first reader.

@@ -22,14 +22,21 @@ HWY_INLINE VF MinusTwoU(VF x) {
   return hn::Mul(x, hn::MulAdd(x2, F(-2 * kSqrt2OverPi * kCubic), F(-2 * kSqrt2OverPi)));
 }
 
-HWY_INLINE VF GeluTanh(VF x) { return hn::Div(x, hn::Add(F(1), ExpOf(MinusTwoU(x)))); }
+// x within ±10: beyond, gelu and its derivative are their limits to the last bit, and no factor overflows.
+HWY_INLINE VF Held(VF x) {
+  return hn::IfThenElse(hn::Gt(x, F(10)), F(10), hn::IfThenElse(hn::Lt(x, F(-10)), F(-10), x));
+}
 
-// σ + x·σ(1-σ)·2u'. Beyond |x| = 10 the derivative is 0 or 1 to the last bit, and x is held there so that no factor
-// overflows.
+HWY_INLINE VF GeluTanh(VF x) {
+  const VF sigma = ReciprocalOf(hn::Add(F(1), ExpWithin(MinusTwoU(Held(x)))));
+  return hn::Mul(x, hn::IfThenZeroElse(hn::Lt(x, F(-10)), sigma));
+}
+
+// σ + x·σ(1-σ)·2u'.
 HWY_INLINE VF GeluTanhDerivative(VF x) {
-  const VF held = hn::IfThenElse(hn::Gt(x, F(10)), F(10), hn::IfThenElse(hn::Lt(x, F(-10)), F(-10), x));
-  const VF e = ExpOf(MinusTwoU(held));
-  const VF sigma = hn::Div(F(1), hn::Add(F(1), e));
+  const VF held = Held(x);
+  const VF e = ExpWithin(MinusTwoU(held));
+  const VF sigma = ReciprocalOf(hn::Add(F(1), e));
   const VF x2 = hn::Mul(held, held);
   const VF two_du = hn::MulAdd(x2, F(6 * kSqrt2OverPi * kCubic), F(2 * kSqrt2OverPi));
   return hn::MulAdd(hn::Mul(hn::Mul(held, sigma), hn::Mul(e, sigma)), two_du, sigma);

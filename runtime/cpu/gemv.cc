@@ -1,7 +1,10 @@
 #include "runtime/cpu/gemv.h"
 
+#include <cstring>
+
 #include "hwy/cache_control.h"
 #include "ir/base/packing.h"
+#include "runtime/cpu/convert.h"
 #include "runtime/cpu/parallel.h"
 
 #include "runtime/cpu/simd.h"
@@ -13,6 +16,31 @@
 HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
+
+// Rows [begin, end) of w [k, n], from end to end as they lie in memory: y += x · w. y stays in L1.
+template <typename T>
+void GemvRun(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
+  const DF d;
+  const int64_t lanes = hn::Lanes(d);
+  for (int64_t row = begin; row < end; ++row) {
+    const T* wr = w + row * n;
+    int64_t j = 0;
+    for (; j + lanes <= n; j += lanes) {
+      hwy::Prefetch(wr + j + 2048 / sizeof(T));
+      const VF v = LoadFloats(wr + j);
+      for (int64_t i = 0; i < m; ++i) {
+        StoreFloats(hn::MulAdd(hn::Set(d, x[i * k + row]), v, LoadFloats(y + i * n + j)), y + i * n + j);
+      }
+    }
+    if (j == n) continue;
+    const size_t left = static_cast<size_t>(n - j);
+    const VF v = LoadSome(wr + j, left);
+    for (int64_t i = 0; i < m; ++i) {
+      float* to = y + i * n + j;
+      StoreSome(hn::MulAdd(hn::Set(d, x[i * k + row]), v, LoadSome(to, left)), to, left);
+    }
+  }
+}
 
 // Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the
 // hardware prefetches, and every element read serves all rows of x; the columns of y stay in L1.
@@ -122,32 +150,26 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
         for (int64_t c = 0; c < count; ++c) yi[c] += hn::GetLane(hn::SumOfLanes(d, sums[r][c]));
       }
     }
+    // One row of x: the rows of w one after the other, as they lie in memory.
     for (; i < m; ++i) {
       const float* xi = x + i * k;
-      VF a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-      int64_t j = 0;
-      for (; j + 2 * lanes <= k; j += 2 * lanes) {
-        const VF u = LoadFloats(xi + j), v = LoadFloats(xi + j + lanes);
-        a0 = hn::MulAdd(u, LoadFloats(w0 + j), a0);
-        a1 = hn::MulAdd(u, LoadFloats(w1 + j), a1);
-        a2 = hn::MulAdd(u, LoadFloats(w2 + j), a2);
-        a3 = hn::MulAdd(u, LoadFloats(w3 + j), a3);
-        b0 = hn::MulAdd(v, LoadFloats(w0 + j + lanes), b0);
-        b1 = hn::MulAdd(v, LoadFloats(w1 + j + lanes), b1);
-        b2 = hn::MulAdd(v, LoadFloats(w2 + j + lanes), b2);
-        b3 = hn::MulAdd(v, LoadFloats(w3 + j + lanes), b3);
+      for (int64_t c = 0; c < count; ++c) {
+        const T* wr = w + (row + c) * k;
+        VF a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0;
+        int64_t j = 0;
+        for (; j + 4 * lanes <= k; j += 4 * lanes) {
+          for (int64_t line = 0; line < 4; ++line) hwy::Prefetch(wr + j + line * lanes + 4096 / sizeof(T));
+          a0 = hn::MulAdd(LoadFloats(xi + j), LoadFloats(wr + j), a0);
+          a1 = hn::MulAdd(LoadFloats(xi + j + lanes), LoadFloats(wr + j + lanes), a1);
+          a2 = hn::MulAdd(LoadFloats(xi + j + 2 * lanes), LoadFloats(wr + j + 2 * lanes), a2);
+          a3 = hn::MulAdd(LoadFloats(xi + j + 3 * lanes), LoadFloats(wr + j + 3 * lanes), a3);
+        }
+        for (; j < k; j += lanes) {
+          const size_t left = static_cast<size_t>(HWY_MIN(lanes, k - j));
+          a0 = hn::MulAdd(LoadSome(xi + j, left), LoadSome(wr + j, left), a0);
+        }
+        y[i * n + row + c] += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a0, a1), hn::Add(a2, a3))));
       }
-      for (; j < k; j += lanes) {
-        const size_t left = static_cast<size_t>(HWY_MIN(lanes, k - j));
-        const VF u = LoadSome(xi + j, left);
-        a0 = hn::MulAdd(u, LoadSome(w0 + j, left), a0);
-        a1 = hn::MulAdd(u, LoadSome(w1 + j, left), a1);
-        a2 = hn::MulAdd(u, LoadSome(w2 + j, left), a2);
-        a3 = hn::MulAdd(u, LoadSome(w3 + j, left), a3);
-      }
-      float* yi = y + i * n + row;
-      const VF sums[4] = {hn::Add(a0, b0), hn::Add(a1, b1), hn::Add(a2, b2), hn::Add(a3, b3)};
-      for (int64_t r = 0; r < count; ++r) yi[r] += hn::GetLane(hn::SumOfLanes(d, sums[r]));
     }
   }
 }
@@ -240,6 +262,8 @@ void GemvPanelBf16(const float* x, const void* w, float* y, int64_t m, int64_t n
   }
 GPTC_GEMV(GemvColumnsF32, GemvColumns, float)
 GPTC_GEMV(GemvColumnsBf16, GemvColumns, Bf16)
+GPTC_GEMV(GemvRunF32, GemvRun, float)
+GPTC_GEMV(GemvRunBf16, GemvRun, Bf16)
 GPTC_GEMV(GemvRowsF32, GemvRows, float)
 GPTC_GEMV(GemvRowsBf16, GemvRows, Bf16)
 #undef GPTC_GEMV
@@ -253,12 +277,42 @@ namespace gptc {
 
 HWY_EXPORT(GemvColumnsF32);
 HWY_EXPORT(GemvColumnsBf16);
+HWY_EXPORT(GemvRunF32);
+HWY_EXPORT(GemvRunBf16);
 HWY_EXPORT(GemvRowsF32);
 HWY_EXPORT(GemvRowsBf16);
 HWY_EXPORT(GemvPanelF32);
 HWY_EXPORT(GemvPanelBf16);
 
-void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k) {
+namespace {
+
+// Runs of whole rows of w, each with a sum of its own; as many whatever the number of threads.
+constexpr int64_t kRuns = 16;
+
+bool InRuns(bool transposed, int64_t m, int64_t n, int64_t k) {
+  return !transposed && m * n <= kMostRunSums && k >= 16 * kRuns;
+}
+
+}  // namespace
+
+size_t GemvScratchBytes(bool transposed, int64_t m, int64_t n, int64_t k) {
+  return InRuns(transposed, m, n, k) ? sizeof(float) * kRuns * m * n : 0;
+}
+
+void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k,
+          void* scratch) {
+  if (InRuns(transposed, m, n, k)) {
+    const auto run = dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(GemvRunF32) : HWY_DYNAMIC_DISPATCH(GemvRunBf16);
+    const int64_t rows = (k + kRuns - 1) / kRuns, runs = ChunkCount(k, rows);
+    float* sums = static_cast<float*>(scratch);
+    ParallelFor(k, rows, [&](int64_t begin, int64_t end) {
+      float* own = sums + begin / rows * m * n;
+      std::memset(own, 0, sizeof(float) * m * n);
+      run(x, w, own, m, n, k, begin, end);
+    });
+    for (int64_t i = 0; i < runs; ++i) AddToRows(DType::kF32, sums + i * m * n, y, 1, m * n);
+    return;
+  }
   const bool f32 = dtype == DType::kF32;
   const auto kernel = transposed ? (f32 ? HWY_DYNAMIC_DISPATCH(GemvRowsF32) : HWY_DYNAMIC_DISPATCH(GemvRowsBf16))
                                  : (f32 ? HWY_DYNAMIC_DISPATCH(GemvColumnsF32) : HWY_DYNAMIC_DISPATCH(GemvColumnsBf16));

@@ -108,6 +108,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
   layout.Add(reserved);
   if (s.convert_a) s.at_a = layout.Add(sizeof(float) * p.a.count());
   if (s.convert_b) s.at_b = layout.Add(sizeof(float) * (p.packed_b ? p.k * p.n : p.b.count()));
+  if (gemv && !p.packed_b) s.at_product = layout.Add(GemvScratchBytes(p.transpose_b, p.m, p.n, p.k));
   if (s.pack_b) s.at_b = layout.Add(static_cast<size_t>(ByteCount(PackedType(DType::kF32, p.k, p.n))));
   if (s.convert_y) s.at_y = layout.Add(sizeof(float) * p.y.count());
   if (s.convert_bias) s.at_bias = layout.Add(sizeof(float) * p.n);
@@ -155,7 +156,7 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
           GemvPacked(static_cast<const float*>(a), q.b.type.dtype, b, y, q.m, q.n, q.k);
         } else {
           Gemv(static_cast<const float*>(a), r.convert_b ? DType::kF32 : q.b.type.dtype, b, q.transpose_b, y, q.m, q.n,
-               q.k);
+               q.k, base + r.at_product);
         }
         break;
       case ProductRoute::kSgemm:

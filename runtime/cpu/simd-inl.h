@@ -134,14 +134,28 @@ HWY_INLINE VF Exp2Of(VF x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -100.0f)), y);
 }
 
-// e^x for x <= 0, and 0 below e^-87, the smallest normal number, for the same reason. 2 ulp. A NaN stays one.
-HWY_INLINE VF ExpOfNegative(VF x) {
+// e^x for |x| <= 87.3. 2 ulp. A NaN stays one.
+HWY_INLINE VF ExpWithin(VF x) {
   const DF d;
   const VF magic = hn::Set(d, kExp2Shift);
   const VF shifted = hn::MulAdd(x, hn::Set(d, kLog2E), magic);
   const VF n = hn::Sub(shifted, magic);
   const VF rest = hn::NegMulAdd(n, hn::Set(d, kLn2Low), hn::NegMulAdd(n, hn::Set(d, kLn2High), x));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), Exp2OfParts(shifted, hn::Mul(rest, hn::Set(d, kLog2E))));
+  return Exp2OfParts(shifted, hn::Mul(rest, hn::Set(d, kLog2E)));
+}
+
+// e^x for x <= 0, and 0 below e^-87, the smallest normal number, for the same reason. 2 ulp. A NaN stays one.
+HWY_INLINE VF ExpOfNegative(VF x) { return hn::IfThenZeroElse(hn::Lt(x, hn::Set(DF(), -87.0f)), ExpWithin(x)); }
+
+// 1 / x for normal numbers up to 2^126. AVX-512 approximates to 14 bits, which one step of Newton's makes 1 ulp of;
+// elsewhere a division is as good.
+HWY_INLINE VF ReciprocalOf(VF x) {
+#if HWY_TARGET <= HWY_AVX3
+  const VF r = hn::ApproximateReciprocal(x);
+  return hn::Mul(r, hn::NegMulAdd(x, r, hn::Set(DF(), 2.0f)));
+#else
+  return hn::Div(hn::Set(DF(), 1.0f), x);
+#endif
 }
 
 // log x: -inf at 0, NaN below and for NaN, +inf for +inf. 4 ulp.
