@@ -10,20 +10,15 @@ namespace {
 
 constexpr const char* kPrepare = "prepare";
 
-bool Stores(const Graph& graph, int state) {
-  return std::any_of(graph.stores.begin(), graph.stores.end(),
-                     [&](const Store& store) { return store.state == state; });
-}
-
 Status Refresh(Module& module, Graph& graph, const std::vector<DerivedState>& derived) {
+  std::vector<Value> stored(module.states.size());
+  for (const Store& store : graph.stores) stored[store.state] = store.value;
   std::vector<std::vector<const DerivedState*>> of_value(graph.value_count());
   bool any = false;
-  for (const Store& store : graph.stores) {
-    for (const DerivedState& each : derived) {
-      if (each.parameter != store.state) continue;
-      of_value[store.value.id].push_back(&each);
-      any = true;
-    }
+  for (const DerivedState& each : derived) {
+    if (!stored[each.parameter].valid()) continue;
+    of_value[stored[each.parameter].id].push_back(&each);
+    any = true;
   }
   if (!any) return OkStatus();
   Rewriter rewriter(module, graph);
@@ -53,9 +48,11 @@ Status KeepDerived(Module& module, const std::vector<DerivedState>& derived) {
   for (Graph& graph : module.graphs) RETURN_IF_ERROR(Refresh(module, graph, derived));
   if (module.FindGraph(kPrepare) == nullptr) RETURN_IF_ERROR(GraphBuilder(module, kPrepare).Finish());
   Graph& prepare = *module.FindGraph(kPrepare);
+  std::vector<bool> stored(module.states.size());  // where it stores the parameter, Refresh has seen to it
+  for (const Store& store : prepare.stores) stored[store.state] = true;
   GraphBuilder g(module, prepare);
   for (const DerivedState& each : derived) {
-    if (Stores(prepare, each.state)) continue;  // it stores the parameter, and Refresh has seen to it
+    if (stored[each.state]) continue;
     g.SetLocation(each.location);
     g.StoreState(module.states[each.state].name, each.make(g, g.State(module.states[each.parameter].name)));
   }

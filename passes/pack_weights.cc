@@ -90,6 +90,7 @@ Status PackWeights(Module& module, PassContext& context) {
     }
   }
 
+  StateIndex by_name(module);
   std::vector<DerivedState> derived;
   for (const auto& [key, uses] : found) {
     const State weight = module.states[key.state];
@@ -109,9 +110,8 @@ Status PackWeights(Module& module, PassContext& context) {
     packed.type = PackedType(dtype, k, n);
     packed.kind = StateKind::kDerived;
     packed.of = name;
-    const int parameter = module.FindState(name), state = static_cast<int>(module.states.size());
-    if (parameter < 0 || module.states[parameter].type.dtype != DType::kF32 || module.FindState(packed.name) >= 0)
-      continue;
+    const int parameter = by_name.Find(name), state = static_cast<int>(module.states.size());
+    if (parameter < 0 || module.states[parameter].type.dtype != DType::kF32 || by_name.Find(packed.name) >= 0) continue;
     context.Done(uses.location,
                  Cat(name, key.transposed ? ", transposed," : "", " is packed for ", uses.all.size(),
                      uses.all.size() == 1 ? " product" : " products", ": ", HumanBytes(ByteCount(packed.type))));
