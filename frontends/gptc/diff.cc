@@ -188,9 +188,10 @@ class DiffCommand : public Subcommand {
 
   void Memory(const plan::PlanT& a, const plan::PlanT& b) {
     json_out_["memory"] = Json::array();
-    const std::pair<const char*, Both<int64_t>> rows[] = {{"states", {a.state_bytes, b.state_bytes}},
-                                                          {"arena", {a.arena_bytes, b.arena_bytes}},
-                                                          {"peak", {PeakBytes(a, ThreadCountHere()), PeakBytes(b, ThreadCountHere())}}};
+    const std::pair<const char*, Both<int64_t>> rows[] = {
+        {"states", {a.state_bytes, b.state_bytes}},
+        {"arena", {a.arena_bytes, b.arena_bytes}},
+        {"peak", {PeakBytes(a, ThreadCountHere()), PeakBytes(b, ThreadCountHere())}}};
     bool headed = false;
     for (const auto& [name, bytes] : rows) {
       json_out_["memory"].push_back({{"name", name}, {"a", bytes[0]}, {"b", bytes[1]}});

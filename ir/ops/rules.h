@@ -35,8 +35,8 @@ Status RequireScalars(const InferContext& c, size_t i);
 // Every entry of a dims attribute is a size >= 0 or one of the module's symbols.
 Status RequireDims(const InferContext& c, std::string_view attribute);
 
-// The type of x·w, of x's dtype: operand 0 by operand 1, which is [in, out], [out, in] with `transposed`, or packed where
-// the attribute `columns` is not 0.
+// The type of x·w, of x's dtype: operand 0 by operand 1, which is [in, out], [out, in] with `transposed`, or packed
+// where the attribute `columns` is not 0.
 StatusOr<Type> ProductWithWeights(const InferContext& c, bool transposed = false);
 // A bias of a product of this type: [out], of its dtype or f32.
 Status RequireBias(const InferContext& c, size_t i, const Type& product);
