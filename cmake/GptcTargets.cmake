@@ -3,10 +3,10 @@
 set(GPTC_WARNINGS -Wall -Wextra -Wshadow=local -Wno-missing-field-initializers -Werror)
 
 add_library(gptc_flags INTERFACE)
-target_compile_options(gptc_flags INTERFACE ${GPTC_WARNINGS} -fno-math-errno)
+target_compile_options(gptc_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${GPTC_WARNINGS};-fno-math-errno>)
 target_include_directories(gptc_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(GPTC_SANITIZE)
-  target_compile_options(gptc_flags INTERFACE -fsanitize=${GPTC_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(gptc_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${GPTC_SANITIZE};-fno-omit-frame-pointer>)
   target_link_options(gptc_flags INTERFACE -fsanitize=${GPTC_SANITIZE})
 endif()
 

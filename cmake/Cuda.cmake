@@ -1,0 +1,22 @@
+# The CUDA backend is built where the toolkit is found (GPTC_CUDA=ON or OFF says so beforehand); the programs then run with
+# and without a GPU: the driver and the libraries are looked for when they are needed.
+include(CheckLanguage)
+if(NOT DEFINED CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
+  set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
+endif()
+if(NOT DEFINED GPTC_CUDA)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(GPTC_CUDA ON CACHE BOOL "Build the CUDA backend")
+  else()
+    set(GPTC_CUDA OFF CACHE BOOL "Build the CUDA backend")
+    message(STATUS "CUDA toolkit not found: the CUDA backend is left out; its kernels are still tested on the CPU")
+  endif()
+endif()
+# cubins for these, and PTX for what comes after them.
+set(GPTC_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" CACHE STRING "Architectures of the CUDA backend")
+if(GPTC_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()

@@ -1,0 +1,77 @@
+// Where a plan runs: memory, kernels, and the order in which they are executed.
+#ifndef GPTC_RUNTIME_EXEC_DEVICE_H_
+#define GPTC_RUNTIME_EXEC_DEVICE_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/base/status.h"
+#include "runtime/exec/kernel.h"
+#include "runtime/exec/region.h"
+
+namespace gptc {
+
+// Work in the order in which it is to be done: closures that a device executes on the spot or enqueues.
+using WorkList = std::vector<BoundKernel>;
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  // "cpu", "NVIDIA H200".
+  virtual std::string name() const = 0;
+  virtual KernelFactory Kernel(std::string_view op) const = 0;
+
+  // Zeroed memory of the device. `what` names it in the error: OutOfMemory with the numbers.
+  virtual StatusOr<Region> Allocate(size_t bytes, std::string_view what) = 0;
+  // Memory of the host from which copies are fast; zeroed.
+  virtual StatusOr<Region> AllocateHost(size_t bytes, std::string_view what) = 0;
+  // Bytes that Allocate could give now; -1 where it is not known.
+  virtual int64_t AvailableMemory() const = 0;
+  // Whether the host reads and writes the device's memory itself.
+  virtual bool SharesMemoryWithHost() const = 0;
+
+  // Each enqueues: what it reads must stay as it is until Synchronize().
+  virtual void Copy(void* to, const void* from, size_t bytes) = 0;  // between any two memories
+  virtual void Fill(void* to, unsigned char byte, size_t bytes) = 0;
+  // `work` as one thing that can be run again and again: recorded once where the device can do that.
+  virtual StatusOr<BoundKernel> Record(WorkList work) = 0;
+  // Waits for all that was enqueued. Errors: the device's, which it does not recover from.
+  virtual Status Synchronize() = 0;
+
+  // Runs `work` once, waits, and says when each item began and how long it took, in seconds from the first's begin.
+  struct Span {
+    double begin = 0, seconds = 0;
+  };
+  virtual Status RunTimed(const WorkList& work, std::vector<Span>& times) = 0;
+};
+
+// The machine that the program runs on, with these kernels.
+class HostDevice : public Device {
+ public:
+  explicit HostDevice(KernelTable kernels) : kernels_(std::move(kernels)) {}
+
+  std::string name() const override { return "cpu"; }
+  KernelFactory Kernel(std::string_view op) const override { return kernels_(op); }
+  StatusOr<Region> Allocate(size_t bytes, std::string_view what) override { return Region::Allocate(bytes, what); }
+  StatusOr<Region> AllocateHost(size_t bytes, std::string_view what) override { return Region::Allocate(bytes, what); }
+  int64_t AvailableMemory() const override;
+  bool SharesMemoryWithHost() const override { return true; }
+  void Copy(void* to, const void* from, size_t bytes) override;
+  void Fill(void* to, unsigned char byte, size_t bytes) override;
+  StatusOr<BoundKernel> Record(WorkList work) override;
+  Status Synchronize() override { return OkStatus(); }
+  Status RunTimed(const WorkList& work, std::vector<Span>& times) override;
+
+ private:
+  KernelTable kernels_;
+};
+
+}  // namespace gptc
+
+#endif  // GPTC_RUNTIME_EXEC_DEVICE_H_
