@@ -1,11 +1,11 @@
 #include "passes/cuda_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
 
-#include "absl/strings/str_format.h"
 #include "ir/base/fused_region.h"
 #include "runtime/plan/generated.h"
 
@@ -75,7 +75,8 @@ std::string FloatLiteral(double value) {
   const auto number = static_cast<float>(value);
   if (std::isnan(number)) return "FloatOfBits(0x7fc00000u)";
   if (std::isinf(number)) return number > 0 ? "FloatOfBits(0x7f800000u)" : "FloatOfBits(0xff800000u)";
-  std::string text = absl::StrFormat("%.9g", number);
+  char shortest[32];
+  std::string text(shortest, std::to_chars(std::begin(shortest), std::end(shortest), number).ptr);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text + "f";
 }
@@ -535,12 +536,21 @@ class Generator {
   }
   // Over the thread's elements of a row, `count_` at a time.
   void OpenChunks(bool by_index) {
-    if (by_index || held_) Unroll();
-    Open("for (int c = 0; c < ", chunks_, "; ++c)");
+    if (chunks_ > 1 && (by_index || held_)) Unroll();
+    if (chunks_ > 1) {
+      Open("for (int c = 0; c < ", chunks_, "; ++c)");
+    } else {
+      Line("{");
+      ++depth_;
+      if (by_index || held_) Line("constexpr int c = 0;");
+    }
     Line("const unsigned column = ", first_, chunks_ > 1 ? Cat(" + c * ", group_ * count_) : "", ";");
-    if (!exact_) Line("if (column >= ", layout_.width, ") continue;");
+    if (!exact_) Open("if (column < ", layout_.width, ")");
   }
-  void CloseChunks() { Close(); }
+  void CloseChunks() {
+    if (!exact_) Close();
+    Close();
+  }
 
   void JoinTotals(const std::vector<int>& totals, const FusedParts& parts) {
     const std::vector<int> results = Results(FusedForm::kTotal);

@@ -1,9 +1,9 @@
-// CUDA C++ for a region of a `fused` op (ir/base/fused_region.h), one kernel for one region and the types of its operands:
-// every size is a constant of the source.
+// CUDA C++ for a region of a `fused` op (ir/base/fused_region.h), one kernel for one region and the types of its
+// operands: every size is a constant of the source.
 //
 // Two templates. Where every element is by itself, a thread takes 4 or 8 neighbours, or fewer where rows or operands
-// ask for it. Where rows are reduced, a group of threads takes a row, a warp or, of long rows, a block; it goes over the
-// row once for every reduction that needs the one before it, and once more for the results. The operands stay in
+// ask for it. Where rows are reduced, a group of threads takes a row, a warp or, of long rows, a block; it goes over
+// the row once for every reduction that needs the one before it, and once more for the results. The operands stay in
 // registers meanwhile, where they fit, or are read again. Totals are summed by the same groups over a part of the rows
 // each, f32, then a second function adds up the parts in order: the same bits in every run.
 //

@@ -1,6 +1,6 @@
-// The `fused` ops of a module as kernels of their own, for targets of CUDA: source (cuda_source.h), compiled by NVRTC in
-// one program, so that a plan runs where there is no compiler. A kernel for each region and types of operands, however
-// many ops have them.
+// The `fused` ops of a module as kernels of their own, for targets of CUDA: source (cuda_source.h), compiled by NVRTC
+// in one program, so that a plan runs where there is no compiler. A kernel for each region and types of operands,
+// however many ops have them.
 #ifndef GPTC_PASSES_GENERATE_KERNELS_H_
 #define GPTC_PASSES_GENERATE_KERNELS_H_
 

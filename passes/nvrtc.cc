@@ -92,13 +92,14 @@ StatusOr<Nvrtc> LoadNvrtc() {
       find(nvrtc.GetCUBIN, "nvrtcGetCUBIN");
       find(nvrtc.GetProgramLogSize, "nvrtcGetProgramLogSize");
       find(nvrtc.GetProgramLog, "nvrtcGetProgramLog");
-      if (!missing.empty()) return FailedPrecondition(Cat(name, " is too old: it has no ", missing, "; CUDA 12 or newer is needed"));
+      if (!missing.empty())
+        return FailedPrecondition(Cat(name, " is too old: it has no ", missing, "; CUDA 12 or newer is needed"));
       return nvrtc;
     }
     tried.push_back(folder.empty() ? "the loader's path" : folder);
   }
-  return FailedPrecondition(Cat("NVRTC, which compiles generated kernels, was not found: no ", Join(kNames, ", "), " in ",
-                                Join(tried, ", "), "; GPTC_LIB_PATH may name its folder"));
+  return FailedPrecondition(Cat("NVRTC, which compiles generated kernels, was not found: no ", Join(kNames, ", "),
+                                " in ", Join(tried, ", "), "; GPTC_LIB_PATH may name its folder"));
 }
 
 // The library is opened once and stays.
@@ -116,7 +117,8 @@ std::string Excerpt(const std::string& log) {
 }
 
 fs::path CacheFolder() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != 0) return fs::path(cache) / "gptc";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != 0)
+    return fs::path(cache) / "gptc";
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != 0) return fs::path(home) / ".cache" / "gptc";
   return {};
 }

@@ -1,5 +1,5 @@
-// NVIDIA's run-time compiler, which gptc calls where it compiles for a GPU. The library is looked for when it is needed:
-// gptc builds and runs without it, and it needs no GPU.
+// NVIDIA's run-time compiler, which gptc calls where it compiles for a GPU. The library is looked for when it is
+// needed: gptc builds and runs without it, and it needs no GPU.
 #ifndef GPTC_PASSES_NVRTC_H_
 #define GPTC_PASSES_NVRTC_H_
 
@@ -19,8 +19,8 @@ Status FindNvrtc();
 // "13.0", of the library found.
 StatusOr<std::string> NvrtcVersion();
 
-// Compiles a program for compute capability sm / 10. Functions are found by the names that extern "C" gives them. Errors:
-// the compiler's own first lines.
+// Compiles a program for compute capability sm / 10. Functions are found by the names that extern "C" gives them.
+// Errors: the compiler's own first lines.
 StatusOr<CudaBinary> CompileCuda(const std::string& program, int sm);
 
 // The same, kept on disk by the content: $XDG_CACHE_HOME/gptc or ~/.cache/gptc. Where nothing can be kept, nothing is.

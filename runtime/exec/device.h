@@ -13,6 +13,7 @@
 #include "ir/base/status.h"
 #include "runtime/exec/kernel.h"
 #include "runtime/exec/region.h"
+#include "runtime/plan/plan.h"
 
 namespace gptc {
 
@@ -26,6 +27,8 @@ class Device {
   // "cpu", "NVIDIA H200".
   virtual std::string name() const = 0;
   virtual KernelFactory Kernel(std::string_view op) const = 0;
+  // Takes up the kernels that the plan brings along. Before any of its steps is bound.
+  virtual Status LoadKernels(const plan::PlanT&) { return OkStatus(); }
 
   // Zeroed memory of the device. `what` names it in the error: OutOfMemory with the numbers.
   virtual StatusOr<Region> Allocate(size_t bytes, std::string_view what) = 0;
