@@ -15,7 +15,7 @@ namespace gptc {
 // One run of an entry point.
 struct EntryRun {
   std::chrono::steady_clock::time_point begin, end;
-  std::vector<StepTime> steps;
+  std::vector<Device::Span> steps;  // from the begin
 };
 
 struct EntryProfile {

@@ -14,8 +14,8 @@ namespace gptc {
 
 class CudaDevice : public Device {
  public:
-  // The current GPU, with this engine for its matrix products. FailedPrecondition where there is none, or its driver
-  // is too old for this program, with both versions.
+  // The current GPU. FailedPrecondition where there is none, or its driver is too old for this program, with both
+  // versions.
   static StatusOr<std::unique_ptr<CudaDevice>> Create();
   ~CudaDevice() override;
 

@@ -13,10 +13,12 @@
 #include "ir/base/status.h"
 #include "runtime/exec/kernel.h"
 #include "runtime/exec/region.h"
+#include "runtime/plan/plan.h"
 
 namespace gptc {
 
-// Work in the order in which it is to be done: closures that a device executes on the spot or enqueues.
+// Work in the order in which it is to be done: closures that a device executes on the spot or enqueues. Some are empty
+// (views).
 using WorkList = std::vector<BoundKernel>;
 
 class Device {
@@ -26,6 +28,8 @@ class Device {
   // "cpu", "NVIDIA H200".
   virtual std::string name() const = 0;
   virtual KernelFactory Kernel(std::string_view op) const = 0;
+  // Called once before kernels are bound: takes the kernels that a plan brings along.
+  virtual Status LoadKernels(const plan::PlanT& /*plan*/) { return OkStatus(); }
 
   // Zeroed memory of the device. `what` names it in the error: OutOfMemory with the numbers.
   virtual StatusOr<Region> Allocate(size_t bytes, std::string_view what) = 0;
@@ -44,7 +48,7 @@ class Device {
   // Waits for all that was enqueued. Errors: the device's, which it does not recover from.
   virtual Status Synchronize() = 0;
 
-  // Runs `work` once, waits, and says when each item began and how long it took, in seconds from the first's begin.
+  // Runs `work` once, waits, and says when each item began, in seconds from the first's begin, and how long it took.
   struct Span {
     double begin = 0, seconds = 0;
   };

@@ -1,0 +1,146 @@
+#include "runtime/cuda/device.h"
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "runtime/cuda/kernels.h"
+
+namespace gptc {
+namespace {
+
+// The place where CUDA's error codes become a Status.
+Status FromCuda(cudaError_t error, std::string_view what) {
+  if (error == cudaSuccess) return OkStatus();
+  const std::string text = Cat(what, ": CUDA says ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
+  if (error == cudaErrorMemoryAllocation) return OutOfMemory(text);
+  return Failure(text);
+}
+
+std::string VersionText(int version) { return Cat(version / 1000, ".", version % 1000 / 10); }
+
+Status CheckDriver() {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) {
+    return FailedPrecondition(
+        "no NVIDIA driver is installed on this machine (libcuda.so.1); plans for CUDA need one of ", "CUDA ",
+        VersionText(runtime), " or newer");
+  }
+  if (driver / 1000 < runtime / 1000) {
+    return FailedPrecondition("the NVIDIA driver is too old: it knows CUDA ", VersionText(driver),
+                              ", this program needs ", VersionText(runtime), "; update the driver");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create() {
+  RETURN_IF_ERROR(CheckDriver());
+  int count = 0;
+  RETURN_IF_ERROR(FromCuda(cudaGetDeviceCount(&count), "looking for GPUs"));
+  if (count == 0) return FailedPrecondition("this machine has a driver and no GPU that it may use");
+  int current = 0;
+  RETURN_IF_ERROR(FromCuda(cudaGetDevice(&current), "choosing a GPU"));
+  cudaDeviceProp properties;
+  RETURN_IF_ERROR(FromCuda(cudaGetDeviceProperties(&properties, current), "reading the GPU's properties"));
+  std::unique_ptr<CudaDevice> device(new CudaDevice);
+  device->name_ = properties.name;
+  device->sm_ = 10 * properties.major + properties.minor;
+  device->multiprocessors_ = properties.multiProcessorCount;
+  RETURN_IF_ERROR(FromCuda(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
+  ASSIGN_OR_RETURN(device->gemm_, MakeGemm(device->stream_, device->sm_));
+  return device;
+}
+
+CudaDevice::~CudaDevice() {
+  if (stream_ == nullptr) return;
+  cudaStreamSynchronize(stream_);
+  gemm_.reset();
+  cudaStreamDestroy(stream_);
+}
+
+KernelFactory CudaDevice::Kernel(std::string_view op) const { return CudaKernel(op); }
+
+StatusOr<Region> CudaDevice::Allocate(size_t bytes, std::string_view what) {
+  if (bytes == 0) return Region();
+  void* data = nullptr;
+  if (const cudaError_t error = cudaMalloc(&data, bytes); error != cudaSuccess) {
+    cudaGetLastError();  // it is said here, and would otherwise be said again by the next call
+    return FromCuda(error, Cat("allocating ", HumanBytes(static_cast<int64_t>(bytes)), " for ", what, " on ", name_,
+                               ", where ", HumanBytes(AvailableMemory()), " are free"));
+  }
+  Region region(data, bytes, [](void* memory, size_t) { cudaFree(memory); });
+  RETURN_IF_ERROR(FromCuda(cudaMemsetAsync(data, 0, bytes, stream_), what));
+  RETURN_IF_ERROR(Synchronize());
+  return region;
+}
+
+StatusOr<Region> CudaDevice::AllocateHost(size_t bytes, std::string_view what) {
+  if (bytes == 0) return Region();
+  void* data = nullptr;
+  RETURN_IF_ERROR(FromCuda(cudaMallocHost(&data, bytes), Cat("allocating ", bytes, " pinned bytes for ", what)));
+  memset(data, 0, bytes);
+  return Region(data, bytes, [](void* memory, size_t) { cudaFreeHost(memory); });
+}
+
+int64_t CudaDevice::AvailableMemory() const {
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : -1;
+}
+
+// Errors are kept by the stream and come up in Synchronize().
+void CudaDevice::Copy(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_);
+}
+
+void CudaDevice::Fill(void* to, unsigned char byte, size_t bytes) {
+  if (bytes > 0) cudaMemsetAsync(to, byte, bytes, stream_);
+}
+
+StatusOr<BoundKernel> CudaDevice::Record(WorkList work) {
+  // What a kernel's first launch does besides (loading its code) is not allowed while recording, and lazily loaded code
+  // is loaded by recording itself; so nothing is run here.
+  RETURN_IF_ERROR(FromCuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording"));
+  for (const BoundKernel& item : work) {
+    if (item) item();
+  }
+  cudaGraph_t graph = nullptr;
+  RETURN_IF_ERROR(FromCuda(cudaStreamEndCapture(stream_, &graph), "recording"));
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  RETURN_IF_ERROR(FromCuda(error, "making a graph of the recording"));
+  const std::shared_ptr<CUgraphExec_st> shared(executable, [](cudaGraphExec_t old) { cudaGraphExecDestroy(old); });
+  // The closures own what the graph's nodes point to.
+  return BoundKernel([shared, stream = stream_, work = std::move(work)] { cudaGraphLaunch(shared.get(), stream); });
+}
+
+Status CudaDevice::Synchronize() {
+  RETURN_IF_ERROR(FromCuda(cudaStreamSynchronize(stream_), name_));
+  return FromCuda(cudaGetLastError(), name_);
+}
+
+Status CudaDevice::RunTimed(const WorkList& work, std::vector<Span>& times) {
+  std::vector<cudaEvent_t> events(work.size() + 1, nullptr);
+  for (cudaEvent_t& event : events) RETURN_IF_ERROR(FromCuda(cudaEventCreate(&event), "making events"));
+  cudaEventRecord(events[0], stream_);
+  for (size_t i = 0; i < work.size(); ++i) {
+    if (work[i]) work[i]();
+    cudaEventRecord(events[i + 1], stream_);
+  }
+  Status status = Synchronize();
+  times.assign(work.size(), {});
+  for (size_t i = 0; i < work.size() && status.ok(); ++i) {
+    float begin = 0, took = 0;
+    cudaEventElapsedTime(&begin, events[0], events[i]);
+    cudaEventElapsedTime(&took, events[i], events[i + 1]);
+    times[i] = {begin * 1e-3, work[i] ? took * 1e-3 : 0};
+  }
+  for (cudaEvent_t event : events) cudaEventDestroy(event);
+  return status;
+}
+
+}  // namespace gptc
