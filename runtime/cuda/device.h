@@ -35,6 +35,8 @@ class CudaDevice : public Device {
   StatusOr<BoundKernel> Record(WorkList work) override;
   Status Synchronize() override;
   Status RunTimed(const WorkList& work, std::vector<Span>& times) override;
+  StatusOr<Roofline> MeasureCeilings(const plan::PlanT& plan) override;
+  Status Tune(const std::function<void(const ProductTiming&)>& report) override { return gemm_->Tune(report); }
 
  private:
   CudaDevice() = default;
