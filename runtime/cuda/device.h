@@ -45,6 +45,7 @@ class CudaDevice : public Device {
   int sm_ = 0, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<Gemm> gemm_;
+  cudaError_t enqueueing_ = cudaSuccess;  // the first error of recording since the last Synchronize()
 };
 
 // The engine of a stream: cuBLASLt (gemm_cublaslt.cc), or the emulation's.
