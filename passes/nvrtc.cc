@@ -1,17 +1,16 @@
 #include "passes/nvrtc.h"
 
-#include <dlfcn.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
-#include <vector>
+#include <iterator>
+#include <memory>
 
-#include <unistd.h>
-
-#include "ir/base/text.h"
+#include "absl/strings/str_format.h"
+#include "ir/base/library.h"
 
 namespace gptc {
 namespace {
@@ -35,71 +34,22 @@ struct Nvrtc {
   int (*GetProgramLog)(Program, char*) = nullptr;
 };
 
-constexpr const char* kNames[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"};
-
-// Folders in the order in which they are tried; "" is the loader's own search.
-std::vector<std::string> Folders() {
-  std::vector<std::string> folders;
-  if (const char* path = std::getenv("GPTC_LIB_PATH"); path != nullptr) {
-    std::stringstream parts(path);
-    for (std::string part; std::getline(parts, part, ':');) {
-      if (!part.empty()) folders.push_back(part);
-    }
-  }
-  folders.push_back("");
-  folders.push_back("/usr/local/cuda/lib64");
-  // What pip installs: .../lib/python3.*/site-packages/nvidia/{cu13,cuda_nvrtc}/lib.
-  std::vector<std::string> roots = {"/usr/lib", "/usr/local/lib"};
-  for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-    if (const char* root = std::getenv(variable); root != nullptr) roots.push_back(Cat(root, "/lib"));
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr) roots.push_back(Cat(home, "/.local/lib"));
-  for (const std::string& root : roots) {
-    std::error_code error;
-    for (const auto& python : fs::directory_iterator(root, error)) {
-      if (!python.path().filename().string().starts_with("python3")) continue;
-      for (const char* packages : {"site-packages", "dist-packages"}) {
-        for (const char* part : {"cu13", "cuda_nvrtc"}) {
-          const fs::path folder = python.path() / packages / "nvidia" / part / "lib";
-          if (fs::is_directory(folder, error)) folders.push_back(folder.string());
-        }
-      }
-    }
-  }
-  return folders;
-}
-
 StatusOr<Nvrtc> LoadNvrtc() {
-  std::vector<std::string> tried;
-  for (const std::string& folder : Folders()) {
-    for (const char* name : kNames) {
-      void* library = dlopen(folder.empty() ? name : Cat(folder, "/", name).c_str(), RTLD_NOW | RTLD_LOCAL);
-      if (library == nullptr) continue;
-      Nvrtc nvrtc;
-      std::string missing;
-      const auto find = [&](auto& function, const char* symbol) {
-        function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, symbol));
-        if (function == nullptr) missing = symbol;
-      };
-      find(nvrtc.GetErrorString, "nvrtcGetErrorString");
-      find(nvrtc.Version, "nvrtcVersion");
-      find(nvrtc.CreateProgram, "nvrtcCreateProgram");
-      find(nvrtc.DestroyProgram, "nvrtcDestroyProgram");
-      find(nvrtc.CompileProgram, "nvrtcCompileProgram");
-      find(nvrtc.GetPTXSize, "nvrtcGetPTXSize");
-      find(nvrtc.GetPTX, "nvrtcGetPTX");
-      find(nvrtc.GetCUBINSize, "nvrtcGetCUBINSize");
-      find(nvrtc.GetCUBIN, "nvrtcGetCUBIN");
-      find(nvrtc.GetProgramLogSize, "nvrtcGetProgramLogSize");
-      find(nvrtc.GetProgramLog, "nvrtcGetProgramLog");
-      if (!missing.empty())
-        return FailedPrecondition(Cat(name, " is too old: it has no ", missing, "; CUDA 12 or newer is needed"));
-      return nvrtc;
-    }
-    tried.push_back(folder.empty() ? "the loader's path" : folder);
-  }
-  return FailedPrecondition(Cat("NVRTC, which compiles generated kernels, was not found: no ", Join(kNames, ", "),
-                                " in ", Join(tried, ", "), "; GPTC_LIB_PATH may name its folder"));
+  constexpr std::string_view kWhat = "NVRTC";
+  ASSIGN_OR_RETURN(void* const library, OpenLibrary(kWhat, {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}));
+  Nvrtc nvrtc;
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetErrorString", nvrtc.GetErrorString));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcVersion", nvrtc.Version));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcCreateProgram", nvrtc.CreateProgram));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcDestroyProgram", nvrtc.DestroyProgram));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcCompileProgram", nvrtc.CompileProgram));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetPTXSize", nvrtc.GetPTXSize));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetPTX", nvrtc.GetPTX));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetCUBINSize", nvrtc.GetCUBINSize));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetCUBIN", nvrtc.GetCUBIN));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetProgramLogSize", nvrtc.GetProgramLogSize));
+  RETURN_IF_ERROR(LoadFunction(kWhat, library, "nvrtcGetProgramLog", nvrtc.GetProgramLog));
+  return nvrtc;
 }
 
 // The library is opened once and stays.
@@ -206,7 +156,7 @@ StatusOr<CudaBinary> CompileCudaCached(const std::string& program, int sm) {
   ASSIGN_OR_RETURN(const std::string version, NvrtcVersion());
   const std::string key = Cat("sm_", sm, " ", version, "\n", program);
   const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
-  const fs::path folder = CacheFolder(), path = folder / Cat(absl::Hex(hash.high64), absl::Hex(hash.low64), ".cuda");
+  const fs::path folder = CacheFolder(), path = folder / absl::StrFormat("%016x%016x.cuda", hash.high64, hash.low64);
   if (!folder.empty()) {
     if (StatusOr<CudaBinary> cached = ReadCached(path); cached.ok()) return cached;
   }

@@ -14,7 +14,7 @@ struct CudaBinary {
   std::string ptx;    // for that and newer ones
 };
 
-// Whether the library is there. FailedPrecondition names what was looked for and where.
+// Whether the library is there. NotFound names what was looked for and where (ir/base/library.h).
 Status FindNvrtc();
 // "13.0", of the library found.
 StatusOr<std::string> NvrtcVersion();
