@@ -6,12 +6,10 @@ std::string_view CudaPrelude() {
   return R"(// Element types of memory; all arithmetic is f32. The tests run this on the CPU, with the headers of their emulator.
 #ifdef GPTC_SIMT
 #include "runtime/cuda/numeric.cuh"
-#define FAST_DIVIDE(a, b) ((a) / (b))
 using gptc::cuda::ptx::PackBf16;
 static float FloatOfBits(unsigned bits) { return gptc::cuda::BitsToFloat(bits); }
 #else
 #define GPTC_SHARED(type, name, count) __shared__ type name[count]
-#define FAST_DIVIDE(a, b) __fdividef(a, b)
 __device__ __forceinline__ float FloatOfBits(unsigned bits) { return __uint_as_float(bits); }
 __device__ __forceinline__ unsigned PackBf16(float low, float high) {
   unsigned packed;
@@ -131,17 +129,17 @@ __device__ __forceinline__ T Least(T a, T b) {
 // NaN where either is NaN.
 __device__ __forceinline__ float Max(float a, float b) { return a > b || a != a ? a : b; }
 __device__ __forceinline__ float Relu(float x) { return x < 0.0f ? 0.0f : x; }
-__device__ __forceinline__ float Sigmoid(float x) { return FAST_DIVIDE(1.0f, 1.0f + expf(-x)); }
-__device__ __forceinline__ float Silu(float x) { return FAST_DIVIDE(x, 1.0f + expf(-x)); }
+__device__ __forceinline__ float Sigmoid(float x) { return __fdividef(1.0f, 1.0f + expf(-x)); }
+__device__ __forceinline__ float Silu(float x) { return __fdividef(x, 1.0f + expf(-x)); }
 // x/2·(1 + tanh(u)) = x·sigmoid(2u), u = sqrt(2/pi)·(x + 0.044715·x^3).
 __device__ __forceinline__ float GeluTanh(float x) {
-  return FAST_DIVIDE(x, 1.0f + expf(x * (-1.5957691216f - 0.0713548162726f * x * x)));
+  return __fdividef(x, 1.0f + expf(x * (-1.5957691216f - 0.0713548162726f * x * x)));
 }
 // Beyond ±12 the derivatives are 0 and 1 to the last bit, and their terms would overflow.
 __device__ __forceinline__ float Within12(float x) { return x > 12.0f ? 12.0f : x < -12.0f ? -12.0f : x; }
 __device__ __forceinline__ float GeluTanhBackward(float x, float dy) {
   x = Within12(x);
-  const float s = FAST_DIVIDE(1.0f, 1.0f + expf(x * (-1.5957691216f - 0.0713548162726f * x * x)));
+  const float s = __fdividef(1.0f, 1.0f + expf(x * (-1.5957691216f - 0.0713548162726f * x * x)));
   return dy * (s + s * (1.0f - s) * x * (1.5957691216f + 0.2140644488178f * x * x));
 }
 __device__ __forceinline__ float GeluErf(float x) { return 0.5f * x * (1.0f + erff(0.70710678118f * x)); }

@@ -1,12 +1,12 @@
 #include "passes/cuda_source.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "ir/base/fused_region.h"
+#include "passes/cuda_expression.h"
+#include "passes/row_layout.h"
 #include "runtime/plan/generated.h"
 
 namespace gptc {
@@ -18,67 +18,8 @@ constexpr int64_t kHeldBytes = 256;   // of operands that a thread keeps in regi
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How the rows of the space lie in memory: `axes` number the rows; each operand has a stride, in elements, along each.
-struct Layout {
-  struct Walk {
-    bool inner = false;  // has the row's elements, not one for all of them
-    std::vector<int64_t> strides;
-  };
-  std::vector<int64_t> axes;
-  int64_t rows = 1, width = 1;
-  std::vector<Walk> walks;
-};
-
-// Axes are merged wherever all operands allow it; the last one stays apart with `keep_rows`.
-Layout LayoutOf(const Shape& space, std::span<const Type> operands, bool keep_rows) {
-  const size_t rank = space.size();
-  Layout layout;
-  layout.walks.resize(operands.size());
-  std::vector<int64_t> sizes;                 // innermost first
-  std::vector<std::vector<int64_t>> strides;  // the same; of every operand
-  std::vector<int64_t> extent(operands.size(), 1);
-  for (size_t axis = rank; axis-- > 0;) {
-    std::vector<int64_t> stride;
-    for (size_t k = 0; k < operands.size(); ++k) {
-      const Shape& shape = operands[k].shape;
-      const int64_t size = axis + shape.size() >= rank ? shape[axis + shape.size() - rank] : 1;
-      stride.push_back(size != 1 ? extent[k] : 0);
-      extent[k] *= size;
-    }
-    const bool last = keep_rows && axis == rank - 1;
-    if (space[axis] == 1 && !last) continue;
-    bool merge = !sizes.empty() && !(keep_rows && sizes.size() == 1);
-    for (size_t k = 0; merge && k < operands.size(); ++k) merge = stride[k] == strides.back()[k] * sizes.back();
-    if (merge) {
-      sizes.back() *= space[axis];
-    } else {
-      sizes.push_back(space[axis]);
-      strides.push_back(std::move(stride));
-    }
-  }
-  if (sizes.empty()) return layout;  // one element
-  layout.width = sizes[0];
-  for (size_t axis = sizes.size(); axis-- > 1;) {
-    layout.axes.push_back(sizes[axis]);
-    layout.rows *= sizes[axis];
-    for (size_t k = 0; k < operands.size(); ++k) layout.walks[k].strides.push_back(strides[axis][k]);
-  }
-  for (size_t k = 0; k < operands.size(); ++k) layout.walks[k].inner = strides[0][k] != 0;
-  return layout;
-}
-
 const char* ElementName(DType dtype) {
   return dtype == DType::kF32 ? "float" : dtype == DType::kBF16 ? "bf16" : "flag";
-}
-
-std::string FloatLiteral(double value) {
-  const auto number = static_cast<float>(value);
-  if (std::isnan(number)) return "FloatOfBits(0x7fc00000u)";
-  if (std::isinf(number)) return number > 0 ? "FloatOfBits(0x7f800000u)" : "FloatOfBits(0xff800000u)";
-  char shortest[32];
-  std::string text(shortest, std::to_chars(std::begin(shortest), std::end(shortest), number).ptr);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
-  return text + "f";
 }
 
 class Generator {
@@ -92,7 +33,7 @@ class Generator {
       totals_ |= form == FusedForm::kTotal;
     }
     totals_ &= types_.space.back() > 0;
-    layout_ = LayoutOf(types_.space, operands_, columns_ || totals_);
+    layout_ = RowLayoutOf(types_.space, operands_, columns_ || totals_);
     wide_index_ = ElementCount(types_.space) >= int64_t{1} << 31;
     count_ = VectorOf();
     kernel_.name = name_;
@@ -154,7 +95,7 @@ class Generator {
     int64_t count = most;
     const auto divides = [&] {
       if (layout_.width % count != 0) return false;
-      for (const Layout::Walk& walk : layout_.walks) {
+      for (const RowLayout::Walk& walk : layout_.walks) {
         for (int64_t stride : walk.strides) {
           if (walk.inner && stride % count != 0) return false;
         }
@@ -169,80 +110,16 @@ class Generator {
   std::string Number(int64_t value) const { return Cat(value, wide_index_ ? "ull" : "u"); }
   const char* Index() const { return wide_index_ ? "unsigned long long" : "unsigned"; }
 
-  // A value as a float, or as a bool.
-  std::string AsFloat(int value) const {
+  CudaValue ValueOf(int value) const {
     if (!IsOperand(value) && FormOf(value) == FusedForm::kScalar)
-      return FloatLiteral(Instruction(value).attributes.Double("value"));
-    return IsBool(value) ? Cat("static_cast<float>(", Name(value), ")") : Name(value);
-  }
-  std::string AsBool(int value) const {
-    return IsBool(value) && Named(value) ? Name(value) : Cat(AsFloat(value), " != 0.0f");
-  }
-  bool Named(int value) const { return IsOperand(value) || FormOf(value) != FusedForm::kScalar; }
-  std::string As(bool boolean, int value) const { return boolean ? Cat("(", AsBool(value), ")") : AsFloat(value); }
-
-  std::string Expression(int value) const {
-    const FusedInstruction& instruction = Instruction(value);
-    const std::vector<int>& in = instruction.operands;
-    const auto arg = [&](size_t i) { return AsFloat(in[i]); };
-    const auto call = [&](std::string_view function) {
-      return Cat(function, "(", Join(in, ", ", [&](int v) { return AsFloat(v); }), ")");
-    };
-    const auto tanh = [&] { return instruction.attributes.Bool("tanh"); };
-    switch (instruction.op) {
-      case Op::kAdd:
-        return Cat(arg(0), " + ", arg(1));
-      case Op::kSub:
-        return Cat(arg(0), " - ", arg(1));
-      case Op::kMul:
-        return Cat(arg(0), " * ", arg(1));
-      case Op::kDiv:
-        return Cat(arg(0), " / ", arg(1));
-      case Op::kMax:
-        return call("Max");
-      case Op::kNeg:
-        return Cat("-", arg(0));
-      case Op::kExp:
-        return call("expf");
-      case Op::kLog:
-        return call("logf");
-      case Op::kTanh:
-        return call("tanhf");
-      case Op::kErf:
-        return call("erff");
-      case Op::kSqrt:
-        return call("sqrtf");
-      case Op::kRsqrt:
-        return Cat("1.0f / sqrtf(", arg(0), ")");
-      case Op::kGelu:
-        return call(tanh() ? "GeluTanh" : "GeluErf");
-      case Op::kGeluBackward:
-        return call(tanh() ? "GeluTanhBackward" : "GeluErfBackward");
-      case Op::kRelu:
-        return call("Relu");
-      case Op::kSigmoid:
-        return call("Sigmoid");
-      case Op::kSilu:
-        return call("Silu");
-      case Op::kSelect:
-        return Cat(As(true, in[0]), " ? ", As(IsBool(value), in[1]), " : ", As(IsBool(value), in[2]));
-      case Op::kCompare: {
-        static const std::map<std::string, std::string> kSigns = {{"eq", "=="}, {"ne", "!="}, {"lt", "<"},
-                                                                  {"le", "<="}, {"gt", ">"},  {"ge", ">="}};
-        return Cat(arg(0), " ", kSigns.at(instruction.attributes.Str("direction")), " ", arg(1));
-      }
-      default:  // cast, copy, broadcast
-        return IsBool(value) ? AsBool(in[0]) : AsFloat(in[0]);
-    }
+      return {FloatLiteral(Instruction(value).attributes.Double("value")), false};
+    return {Name(value), IsBool(value)};
   }
   void Define(int value) {
-    const bool boolean = IsBool(value);
-    const FusedInstruction& instruction = Instruction(value);
-    const bool as_bool = instruction.op == Op::kSelect || instruction.op == Op::kCompare ||
-                         instruction.op == Op::kCast || instruction.op == Op::kCopy || instruction.op == Op::kBroadcast;
-    const std::string expression = Expression(value);
-    Line("const ", boolean ? "bool " : "float ", Name(value), " = ",
-         boolean && !as_bool ? Cat("(", expression, ") != 0.0f") : expression, ";");
+    std::vector<CudaValue> operands;
+    for (int operand : Instruction(value).operands) operands.push_back(ValueOf(operand));
+    Line(IsBool(value) ? "const bool " : "const float ", Name(value), " = ",
+         CudaExpression(Instruction(value), operands, IsBool(value)), ";");
   }
 
   // What must be computed for `roots`, of whole values alone.
@@ -261,7 +138,7 @@ class Generator {
 
   // "in0 + row * 768", and the element of it that a column is.
   std::string RowAddress(int operand) const {
-    const Layout::Walk& walk = layout_.walks[operand];
+    const RowLayout::Walk& walk = layout_.walks[operand];
     std::string address = Cat("in", operand);
     int64_t dense = walk.inner ? layout_.width : 1;
     bool is_dense = true;
@@ -481,7 +358,7 @@ class Generator {
       Open("for (int k = 0; k < ", count_, "; ++k)");
       ComputeElement(needs, held_ ? "[c]" : "");
       for (int value : reductions[l]) {
-        const std::string sum = Cat("r", value - region_.inputs), x = AsFloat(Instruction(value).operands[0]);
+        const std::string sum = Cat("r", value - region_.inputs), x = AsFloat(ValueOf(Instruction(value).operands[0]));
         if (Instruction(value).op == Op::kReduceMax) {
           Line(sum, " = Max(", sum, ", ", x, ");");
         } else {
@@ -491,7 +368,7 @@ class Generator {
       if (last) {
         PutResults(results);
         for (int value : totals)
-          Line("s", value - region_.inputs, "[c][k] += ", AsFloat(Instruction(value).operands[0]), ";");
+          Line("s", value - region_.inputs, "[c][k] += ", AsFloat(ValueOf(Instruction(value).operands[0])), ";");
       }
       Close();
       if (last) {
@@ -573,7 +450,7 @@ class Generator {
   const std::span<const Type> operands_;
 
   bool columns_ = false, totals_ = false;  // whether there are any
-  Layout layout_;
+  RowLayout layout_;
   bool wide_index_ = false;
   int64_t count_ = 1;                   // elements that a thread takes at a time
   int64_t group_ = kWarp, chunks_ = 1;  // threads of a row, and how often each of them takes elements of it
