@@ -188,7 +188,7 @@ void TransposeRuns(cudaStream_t stream, int64_t size, Nest nest, const void* x, 
 template <typename T>
 void TransposeTiles(cudaStream_t stream, const Nest& nest, int along, const T* x, T* y) {
   constexpr int kTile = sizeof(T) < 4 ? 64 : 32;
-  TileGrid grid;
+  TileGrid grid = {};
   Nest batches;
   int64_t stride = 1, count = 1;
   for (int i = 0; i < nest.axes; ++i) {
