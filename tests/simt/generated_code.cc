@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "ir/base/op_table.h"
@@ -23,7 +24,10 @@ std::string ReadFile(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+// Each program once in a run of the tests.
 StatusOr<std::string> CompileOnHost(const std::string& program) {
+  static std::map<std::string, std::string> known;
+  if (const auto at = known.find(program); at != known.end()) return at->second;
   std::string folder = (fs::temp_directory_path() / "gptc_emulated_XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) return Failure("no temporary folder ", folder);
   const fs::path source = fs::path(folder) / "fused.cc", object = fs::path(folder) / "fused.so",
@@ -39,7 +43,7 @@ StatusOr<std::string> CompileOnHost(const std::string& program) {
   std::error_code ignored;
   fs::remove_all(folder, ignored);
   if (code != 0) return Failure("generated source does not compile:\n", errors);
-  return result;
+  return known[program] = std::move(result);
 }
 
 }  // namespace
