@@ -302,7 +302,7 @@ StatusOr<MemoryNeed> PlannedMemory(Module module, const PassContext& context) {
     planned |= pass.run == &PlanMemory;
   }
   if (!planned) RETURN_IF_ERROR(PlanMemory(module, inner));
-  const bool bf16 = HasBf16Products(context.options().target);
+  const std::string& target = context.options().target;
   MemoryNeed need{.states = StateBytes(module)};
   for (const Graph& graph : module.graphs) {
     for (int id = 0; id < graph.value_count(); ++id) {
@@ -315,7 +315,7 @@ StatusOr<MemoryNeed> PlannedMemory(Module module, const PassContext& context) {
       for (Value result : node.results) results.push_back(graph.type(result));
       need.workspace =
           std::max(need.workspace,
-                   WorkspaceOf(node.op, inputs, results, node.attributes, bf16).Bytes(context.options().threads));
+                   WorkspaceOf(node.op, inputs, results, node.attributes, target).Bytes(context.options().threads));
     }
   }
   return need;

@@ -83,15 +83,17 @@ class CompileCommand : public Subcommand {
     app.add_option("graph", graph_, "The model, in text form")->required();
     app.add_option("-o,--output", output_, "The plan to write")->required();
     dimensions_.Declare(app);
-    app.add_option("--target", options_.target, "native, cpu:x86_64, cpu:avx2, cpu:avx512, cpu:avx512_bf16")
+    app.add_option("--target", options_.target,
+                   "native, cpu:x86_64, cpu:avx2, cpu:avx512, cpu:avx512_bf16; cuda:sm_80, sm_86, sm_89, sm_90")
         ->capture_default_str()
         ->group("Code");
     app.add_option("--precision", options_.precision, "What matrix products compute in")
         ->check(CLI::IsMember({"f32", "bf16", "f16"}))
         ->capture_default_str()
         ->group("Code");
-    app.add_option("--residual", residual_, "Type of the residual stream")
-        ->check(CLI::IsMember({"f32", "bf16"}))
+    app.add_option("--residual", residual_,
+                   "Type of the residual stream; auto: bf16 beside bf16 products on a GPU, else f32")
+        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
         ->capture_default_str()
         ->group("Code");
     app.add_option("--loss-chunk", options_.loss_chunk,
@@ -112,7 +114,8 @@ class CompileCommand : public Subcommand {
   }
 
   Status Run() override {
-    options_.residual = *DTypeNamed(residual_);
+    const bool narrow = residual_ == "auto" && IsCuda(options_.target) && options_.precision != "f32";
+    options_.residual = residual_ != "auto" ? *DTypeNamed(residual_) : narrow ? DType::kBF16 : DType::kF32;
     if (!print_after_.empty() && print_after_ != "all")
       RETURN_IF_ERROR(CheckPassNames(std::span(&print_after_, 1), false));
     if (!dump_dir_.empty()) RETURN_IF_ERROR(MakeDirectories(dump_dir_));
@@ -188,7 +191,7 @@ class CompileCommand : public Subcommand {
     return WriteOutput(absl::StrFormat("%s/%02d_%s.graph", dump_dir_, index, std::string(stage)), text);
   }
 
-  std::string graph_, output_, budget_ = "auto", print_after_, dump_dir_, residual_ = "f32";
+  std::string graph_, output_, budget_ = "auto", print_after_, dump_dir_, residual_ = "auto";
   CLI::Option* budget_option_ = nullptr;
   bool remarks_ = false;
   DimensionFlags dimensions_;

@@ -1,6 +1,7 @@
 #include "ir/base/target.h"
 
 #include <algorithm>
+#include <charconv>
 #include <vector>
 
 namespace gptc {
@@ -19,13 +20,30 @@ static size_t NativeRank() {
   return __builtin_cpu_supports("avx512bf16") ? 3 : 2;
 }
 
-bool HasBf16Products(std::string_view target) { return target == "cpu:avx512_bf16"; }
+std::span<const std::string> CudaTargets() {
+  static const auto* targets = new std::vector<std::string>{"cuda:sm_80", "cuda:sm_86", "cuda:sm_89", "cuda:sm_90"};
+  return *targets;
+}
+
+bool IsCuda(std::string_view target) { return target.starts_with("cuda:"); }
+
+int SmOf(std::string_view target) {
+  constexpr std::string_view kPrefix = "cuda:sm_";
+  int sm = 0;
+  if (!target.starts_with(kPrefix)) return 0;
+  const std::string_view digits = target.substr(kPrefix.size());
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), sm);
+  return error == std::errc() && end == digits.data() + digits.size() ? sm : 0;
+}
+
+bool HasBf16Products(std::string_view target) { return target == "cpu:avx512_bf16" || IsCuda(target); }
 
 std::string NativeTarget() { return CpuTargets()[NativeRank()]; }
 
 StatusOr<std::string> ResolveTarget(std::string_view target) {
   if (target == "native") return NativeTarget();
-  auto targets = CpuTargets();
+  std::vector<std::string> targets(CpuTargets().begin(), CpuTargets().end());
+  targets.insert(targets.end(), CudaTargets().begin(), CudaTargets().end());
   if (std::find(targets.begin(), targets.end(), target) != targets.end()) return std::string(target);
   std::string near = Nearest(target, targets);
   return UsageError("--target ", target, ": not a target of this compiler",
@@ -33,6 +51,8 @@ StatusOr<std::string> ResolveTarget(std::string_view target) {
 }
 
 Status CheckTarget(std::string_view target) {
+  const auto gpus = CudaTargets();
+  if (std::find(gpus.begin(), gpus.end(), target) != gpus.end()) return OkStatus();
   auto targets = CpuTargets();
   auto at = std::find(targets.begin(), targets.end(), target);
   if (at == targets.end())

@@ -4,6 +4,8 @@
 
 #include "ir/base/fused_region.h"
 #include "ir/base/packing.h"
+#include "ir/base/target.h"
+#include "runtime/plan/cuda_workspace.h"
 
 namespace gptc {
 namespace {
@@ -92,9 +94,11 @@ Workspace FusedWorkspace(std::span<const Type> operands, const Attributes& attri
 }  // namespace
 
 Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type> results, const Attributes& attributes,
-                      bool bf16) {
+                      std::string_view target) {
+  if (IsCuda(target)) return {CudaWorkspaceBytes(op, inputs, results, attributes), 0};
   const OpInfo& info = InfoOf(op);
   if (info.execution == Execution::kView) return {};
+  const bool bf16 = HasBf16Products(target);
   Workspace workspace{kSmall, kSmall};
   if (op == Op::kPack) return workspace;
   if (info.family == "matmul" || info.family == "linear") {
@@ -123,7 +127,6 @@ Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type>
 }
 
 int64_t WorkspaceBytes(const plan::PlanT& plan, int64_t threads) {
-  const bool bf16 = HasBf16Products(plan.target);
   int64_t most = 0;
   for (const auto& entry : plan.entries) {
     std::vector<Type> types;
@@ -132,8 +135,8 @@ int64_t WorkspaceBytes(const plan::PlanT& plan, int64_t threads) {
       std::vector<Type> inputs, results;
       for (uint32_t index : step->inputs) inputs.push_back(types[index]);
       for (uint32_t index : step->results) results.push_back(types[index]);
-      most = std::max(most,
-                      WorkspaceOf(*OpNamed(step->kernel), inputs, results, AttributesOf(*step), bf16).Bytes(threads));
+      most = std::max(
+          most, WorkspaceOf(*OpNamed(step->kernel), inputs, results, AttributesOf(*step), plan.target).Bytes(threads));
     }
   }
   return most;

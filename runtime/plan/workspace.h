@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "ir/base/attributes.h"
 #include "ir/base/op_table.h"
@@ -25,9 +26,9 @@ struct Workspace {
   int64_t Bytes(int64_t threads) const { return shared + threads * thread; }
 };
 
-// The most that a kernel of `op` may ask for. `bf16`: the machine has bf16 products (HasBf16Products of its target).
+// The most that a kernel of `op` may ask for on this target.
 Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type> results, const Attributes& attributes,
-                      bool bf16);
+                      std::string_view target);
 
 // Of the plan on so many threads.
 int64_t WorkspaceBytes(const plan::PlanT& plan, int64_t threads);

@@ -1,0 +1,36 @@
+// Cross-entropy of rows of logits [rows, columns] against targets, over the first `classes` columns.
+//
+//   lse = log sum exp(logits),  loss = lse - logits[target];  a target below 0: loss 0; one of `classes` or more: NaN
+//   dlogits = (exp(logits - lse) - [column is target])·dloss;  0 in the other columns and in rows without a target
+//
+// f32 or bf16 logits, f32 arithmetic. A block a row. The gradient's row stays in shared memory where it fits (bf16 rows
+// of 100,000 columns, f32 rows of half that): the logits are read once and written once.
+#ifndef GPTC_RUNTIME_CUDA_LOSS_CUH_
+#define GPTC_RUNTIME_CUDA_LOSS_CUH_
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "ir/base/dtype.h"
+
+namespace gptc::cuda {
+
+struct CrossEntropyArguments {
+  DType dtype = DType::kF32;
+  const void* logits = nullptr;
+  const int32_t* targets = nullptr;         // [rows]
+  const float* dlosses = nullptr;           // [rows]
+  const float* given_lse = nullptr;         // [rows], for CrossEntropyBackward
+  float *losses = nullptr, *lse = nullptr;  // [rows]
+  void* dlogits = nullptr;                  // may be the logits
+  int64_t rows = 0, classes = 0, columns = 0;
+};
+
+void CrossEntropy(cudaStream_t stream, const CrossEntropyArguments& arguments);          // losses, lse
+void CrossEntropyBackward(cudaStream_t stream, const CrossEntropyArguments& arguments);  // dlogits
+void CrossEntropyGradient(cudaStream_t stream, const CrossEntropyArguments& arguments);  // losses, dlogits
+
+}  // namespace gptc::cuda
+
+#endif  // GPTC_RUNTIME_CUDA_LOSS_CUH_
