@@ -15,6 +15,9 @@
 // whose readers stand before its operands; one that would keep operands alive for longer than it saves memory; more
 // than 32 ops or 16 operands and results; rows of more than 32,768 elements that are reduced. Silently: other types;
 // additions to gradients, and to products that have no other reader: they become part of the product (fuse_accumulate).
+//
+// For targets of CUDA a cluster's kernel is generated when the plan is emitted (generate_kernels.h), by NVRTC. Where
+// that is not found, gptc leaves this pass out and says so; single ops have kernels everywhere.
 #ifndef GPTC_PASSES_FUSE_ELEMENTWISE_H_
 #define GPTC_PASSES_FUSE_ELEMENTWISE_H_
 

@@ -1,8 +1,8 @@
 #include "passes/generate_kernels.h"
 
-#include <charconv>
 #include <set>
 
+#include "ir/base/target.h"
 #include "passes/cuda_prelude.h"
 #include "passes/cuda_source.h"
 #include "passes/nvrtc.h"
@@ -11,8 +11,7 @@
 namespace gptc {
 
 StatusOr<std::unique_ptr<plan::GeneratedCodeT>> GenerateKernels(const Module& module, std::string_view target) {
-  constexpr std::string_view kCuda = "cuda:sm_";
-  if (!target.starts_with(kCuda)) return nullptr;
+  if (!IsCuda(target)) return nullptr;
   auto code = std::make_unique<plan::GeneratedCodeT>();
   code->prelude = CudaPrelude();
   std::set<std::string> names;
@@ -29,9 +28,7 @@ StatusOr<std::unique_ptr<plan::GeneratedCodeT>> GenerateKernels(const Module& mo
     }
   }
   if (code->kernels.empty()) return nullptr;
-  const std::string_view number = target.substr(kCuda.size());
-  int sm = 0;
-  std::from_chars(number.data(), number.data() + number.size(), sm);
+  const int sm = SmOf(target);
   ASSIGN_OR_RETURN(const CudaBinary binary, CompileCudaCached(GeneratedProgram(*code), sm));
   code->sm = static_cast<uint16_t>(sm);
   code->cubin.assign(binary.cubin.begin(), binary.cubin.end());

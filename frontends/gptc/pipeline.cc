@@ -146,7 +146,7 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   // Clusters are worth making only where there is a compiler for their kernels. Single ops have kernels everywhere.
   const bool clusters =
       std::find(options.disabled.begin(), options.disabled.end(), "fuse_elementwise") == options.disabled.end();
-  if (target.starts_with("cuda:") && clusters) {
+  if (IsCuda(target) && clusters) {
     if (const Status nvrtc = FindNvrtc(); !nvrtc.ok()) {
       instrument.disabled.push_back("fuse_elementwise");
       result.notes.push_back(Cat("clusters of elementwise ops are left unfused: ", Message(nvrtc)));

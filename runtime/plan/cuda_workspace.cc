@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "ir/base/fused_region.h"
+#include "runtime/plan/generated.h"
+
 namespace gptc {
 namespace {
 
@@ -12,18 +15,28 @@ constexpr int64_t kPartials = 4 * 160;   // parts of sums over rows: blocks that
 int64_t Elements(const Type& type) { return ElementCount(type.shape); }
 int64_t Last(const Type& type) { return type.shape.empty() ? 1 : type.shape.back(); }
 
+// What the generated kernel of a region asks for.
+int64_t FusedBytes(std::span<const Type> operands, const Attributes& attributes) {
+  const auto region = ParseFusedRegion(attributes.Str("region"), static_cast<int>(operands.size()));
+  if (!region.ok()) return 0;
+  const auto types = InferFusedRegion(*region, operands);
+  return types.ok() ? FusedPartsOf(*types).bytes : 0;
+}
+
 }  // namespace
 
-int64_t CudaWorkspaceBytes(Op op, std::span<const Type> inputs, std::span<const Type> results, const Attributes&) {
+int64_t CudaWorkspaceBytes(Op op, std::span<const Type> inputs, std::span<const Type> results,
+                           const Attributes& attributes) {
   const OpInfo& info = InfoOf(op);
   if (info.execution == Execution::kView) return 0;
   int64_t bytes = kSmall;
   if (info.family == "matmul" || info.family == "linear") bytes += kProducts;
-  if (info.family == "norm" || op == Op::kFused || op == Op::kLinearGeluBackward) {
-    // Sums over rows of up to two weights' gradients (of the columns that a fused region totals).
+  if (op == Op::kFused) bytes += FusedBytes(inputs, attributes);
+  if (info.family == "norm" || op == Op::kLinearGeluBackward) {
+    // Sums over rows of up to two weights' gradients.
     int64_t columns = 0;
     for (const Type& result : results) columns = std::max(columns, Last(result));
-    bytes += 2 * kPartials * 4 * columns * (op == Op::kFused ? static_cast<int64_t>(results.size()) : 1);
+    bytes += 2 * kPartials * 4 * columns;
   }
   if (info.family == "reduction") {
     const int64_t x = Elements(inputs[0]), y = Elements(results[0]);

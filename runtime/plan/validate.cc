@@ -6,6 +6,7 @@
 
 #include "ir/base/infer.h"
 #include "ir/base/op_table.h"
+#include "ir/base/target.h"
 #include "runtime/plan/generated.h"
 #include "runtime/plan/plan.h"
 
@@ -146,7 +147,7 @@ class EntryValidator {
     RETURN_IF_ERROR(CompleteAttributes(info, attributes));
     if (attributes.items().size() != step.attributes.size()) return InvalidArgument("attributes are missing");
     ASSIGN_OR_RETURN(std::vector<Type> results, InferTypes({info, inputs, attributes, {}, names}));
-    if (*op == Op::kFused && plan_.target.starts_with("cuda:")) {
+    if (*op == Op::kFused && IsCuda(plan_.target)) {
       const std::string name = GeneratedKernelName(attributes.Str("region"), inputs);
       if (FindGeneratedKernel(plan_, name) == nullptr)
         return InvalidArgument("its generated kernel ", name, " is missing");
