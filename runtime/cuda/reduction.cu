@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kThreads) ReduceByBlock(const X* x, Y* y, Redu
     partial[threadIdx.x] =
         Combine<kReduction>(Combine<kReduction>(values[0], values[1]), Combine<kReduction>(values[2], values[3]));
     __syncthreads();
-    for (int half = kThreads / 2; half > 0; half /= 2) {
+    for (unsigned half = kThreads / 2; half > 0; half /= 2) {
       if (threadIdx.x < half) {
         partial[threadIdx.x] = Combine<kReduction>(partial[threadIdx.x], partial[threadIdx.x + half]);
       }
