@@ -78,9 +78,9 @@ StatusOr<std::unique_ptr<StepRunner>> StepRunner::Create(const plan::PlanT& plan
   for (const plan::EntryT* entry : EntriesOfStep(plan)) bound.push_back(entry->name);
   auto runner = std::make_unique<StepRunner>();
   ASSIGN_OR_RETURN(runner->executor_, Executor::Create(plan, &CpuKernel, {.entries = bound}));
-  InitializeParameters(*runner->executor_, kInitSeed);
+  RETURN_IF_ERROR(InitializeParameters(*runner->executor_, kInitSeed));
   SetSyntheticScalars(*runner->executor_);
-  runner->executor_->RunIfPresent("prepare");
+  RETURN_IF_ERROR(runner->executor_->RunIfPresent("prepare"));
   for (size_t i = 1; i < bound.size(); ++i) runner->entries_.push_back(runner->executor_->entry(bound[i]));
   runner->RunOnce();  // first touches of memory, caches
   return runner;
@@ -92,7 +92,7 @@ double StepRunner::RunOnce() {
   for (BoundEntry* entry : entries_) {
     FillSyntheticInputs(executor_->plan(), *entry);
     const Clock::time_point begin = Clock::now();
-    entry->Run();
+    CHECK_OK(entry->Run());
     seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   }
   return seconds;

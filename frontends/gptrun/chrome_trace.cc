@@ -74,15 +74,17 @@ class TraceWriter {
     for (size_t s = 0; s < entry.steps.size(); ++s) {
       const plan::StepT& step = *entry.steps[s];
       if (IsView(step)) continue;
-      const StepTime& time = run.steps[s];
-      Span(step.kernel, "kernel", time.begin, time.seconds,
+      const Device::Span& time = run.steps[s];
+      const Clock::time_point begin =
+          run.begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(time.begin));
+      Span(step.kernel, "kernel", begin, time.seconds,
            {{"types", TypesOf(entry, step)},
             {"location", step.location},
             {"step", s},
             {"flops", step.flops},
             {"bytes", step.bytes},
             {"predicted_us", profile_.roofline.Seconds(entry, step) * 1e6}});
-      LiveArena(time.begin, live_[index][s]);
+      LiveArena(begin, live_[index][s]);
     }
     LiveArena(run.end, 0);
   }

@@ -8,8 +8,7 @@
 #include "frontends/common/terminal.h"
 #include "frontends/gptrun/profile_report.h"
 #include "frontends/gptrun/threads.h"
-#include "ir/base/target.h"
-#include "runtime/cpu/kernels.h"
+#include "runtime/devices/device_for.h"
 #include "runtime/exec/executor.h"
 #include "runtime/train/initialize.h"
 #include "runtime/train/synthetic.h"
@@ -44,18 +43,19 @@ class ProfileCommand : public Subcommand {
 
   Status Run() override {
     ASSIGN_OR_RETURN(const std::unique_ptr<plan::PlanT> plan, ReadPlan(path_));
-    if (Status fits = CheckTarget(plan->target); !fits.ok()) return Annotate(fits, path_);
+    const StatusOr<std::unique_ptr<Device>> device = DeviceFor(plan->target);
+    if (!device.ok()) return Annotate(device.status(), path_);
     ApplyThreads(threads_);
     RETURN_IF_ERROR(ChooseEntries(*plan));
     Profile profile{.plan = plan.get(), .roofline = {}, .entries = {}, .steps = steps_};
-    ASSIGN_OR_RETURN(profile.roofline, MeasureRoofline(*plan));
+    ASSIGN_OR_RETURN(profile.roofline, (*device)->MeasureCeilings(*plan));
     std::vector<std::string> bound = entries_;
     bound.push_back("prepare");
-    ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Executor::Create(*plan, &CpuKernel, {.entries = bound}));
-    InitializeParameters(*executor, kInitSeed);
+    ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Executor::Create(*plan, **device, {.entries = bound}));
+    RETURN_IF_ERROR(InitializeParameters(*executor, kInitSeed));
     SetSyntheticScalars(*executor);
-    executor->RunIfPresent("prepare");
-    Measure(*executor, profile);
+    RETURN_IF_ERROR(executor->RunIfPresent("prepare"));
+    RETURN_IF_ERROR(Measure(*executor, profile));
     if (!trace_.empty()) RETURN_IF_ERROR(WriteOutput(trace_, ChromeTrace(profile).dump() + "\n"));
     if (json_) return WriteOutput("-", ProfileJson(profile, by_step_).dump(2) + "\n");
     return WriteOutput("-", ProfileTable(profile) + (by_step_ ? SlowestTable(profile) : ""));
@@ -80,7 +80,7 @@ class ProfileCommand : public Subcommand {
     return OkStatus();
   }
 
-  void Measure(Executor& executor, Profile& profile) const {
+  Status Measure(Executor& executor, Profile& profile) const {
     for (const std::string& name : entries_) {
       const plan::EntryT& entry = executor.entry(name)->plan();
       profile.entries.push_back({&entry, std::vector<double>(entry.steps.size()), 0, {}});
@@ -92,7 +92,7 @@ class ProfileCommand : public Subcommand {
         FillSyntheticInputs(executor.plan(), entry);
         EntryRun run;
         run.begin = Clock::now();
-        entry.RunTimed(run.steps);
+        RETURN_IF_ERROR(entry.RunTimed(run.steps));
         run.end = Clock::now();
         if (i == 0) continue;  // first touches of memory, caches
         each.wall += share * std::chrono::duration<double>(run.end - run.begin).count();
@@ -101,6 +101,7 @@ class ProfileCommand : public Subcommand {
         each.runs.push_back(std::move(run));
       }
     }
+    return OkStatus();
   }
 
   std::string path_, trace_;

@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
-#include "runtime/cpu/roofline.h"
 #include "runtime/exec/executor.h"
+#include "runtime/exec/roofline.h"
 
 namespace gptc {
 
 // One run of an entry point.
 struct EntryRun {
   std::chrono::steady_clock::time_point begin, end;
-  std::vector<StepTime> steps;
+  std::vector<Device::Span> steps;  // from the begin
 };
 
 struct EntryProfile {

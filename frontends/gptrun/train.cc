@@ -2,7 +2,7 @@
 
 #include "frontends/common/terminal.h"
 #include "frontends/gptrun/threads.h"
-#include "ir/base/target.h"
+#include "runtime/devices/device_for.h"
 #include "runtime/formats/files.h"
 #include "runtime/generate/generator.h"
 #include "runtime/generate/prompt.h"
@@ -138,9 +138,10 @@ class TrainCommand : public Subcommand {
     options_.quiet = Verbosity() < 0;
     ASSIGN_OR_RETURN(std::string bytes, ReadFileToString(plan_path_));
     ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ParsePlan(bytes, plan_path_));
-    RETURN_IF_ERROR(Annotate(CheckTarget(plan->target), plan_path_));
     ApplyThreads(threads_);
-    Trainer trainer(*plan, std::move(bytes), options_);
+    StatusOr<std::unique_ptr<Device>> device = DeviceFor(plan->target);
+    if (!device.ok()) return Annotate(device.status(), plan_path_);
+    Trainer trainer(*plan, **device, std::move(bytes), options_);
     trainer.set_resolved_config(ResolvedToml(*app_));
     trainer.set_sampler(&SampleText);
     return trainer.Run();

@@ -7,9 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ir/base/status.h"
 #include "ir/base/type.h"
+#include "runtime/exec/device.h"
 #include "runtime/exec/kernel.h"
 
 namespace gptc {
@@ -47,12 +49,16 @@ struct GemmProblem {
   std::string Name() const;
 };
 
+// The most workspace that a product may take; cuBLASLt's own advice for Hopper is 32 MiB.
+inline constexpr size_t kGemmWorkspaceBytes = size_t{32} << 20;
+
 class Gemm {
  public:
   virtual ~Gemm() = default;
-  // The largest workspace a product may take, shared by all: GemmWorkspaceBytes.
   // Unimplemented where there is no such product or epilogue: the caller then computes it in parts.
   virtual StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) = 0;
+  // Device::Tune.
+  virtual Status Tune(const std::function<void(const ProductTiming&)>& report) = 0;
 };
 
 }  // namespace gptc

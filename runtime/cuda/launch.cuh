@@ -14,8 +14,13 @@
 
 #ifdef GPTC_SIMT
 // A pointer `name` to `count` elements of the block's shared memory.
-#define GPTC_SHARED(type, name, count) \
-  type* const name = ::gptc::simt::SharedArray<type>([] { static char site; return &site; }(), (count))
+#define GPTC_SHARED(type, name, count)                \
+  type* const name = ::gptc::simt::SharedArray<type>( \
+      [] {                                            \
+        static char site;                             \
+        return &site;                                 \
+      }(),                                            \
+      (count))
 // A pointer to the shared bytes that the launch asked for, aligned to 128.
 #define GPTC_DYNAMIC_SHARED(name) unsigned char* const name = ::gptc::simt::DynamicShared()
 #else
@@ -41,7 +46,7 @@ void Launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
     cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
   }
-  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
+  kernel<<<grid, block, shared_bytes, stream> > >(static_cast<Parameters>(arguments)...);
 #endif
 }
 

@@ -3,9 +3,9 @@
 
 namespace gptc {
 
-#define OP_kKernel(symbol, name)                                               \
+#define OP_kKernel(symbol, name)                                                    \
   __attribute__((weak)) StatusOr<BoundKernel> BindCuda##symbol(const KernelArgs&) { \
-    return absl::UnimplementedError(#name ": no CUDA kernel");                 \
+    return absl::UnimplementedError(#name ": no CUDA kernel");                      \
   }
 #define OP_kView(symbol, name)
 #define OP(symbol, name, inputs, results, attributes, gradient, execution, ...) OP_##execution(symbol, name)

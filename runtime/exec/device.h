@@ -13,10 +13,21 @@
 #include "ir/base/status.h"
 #include "runtime/exec/kernel.h"
 #include "runtime/exec/region.h"
+#include "runtime/exec/roofline.h"
+#include "runtime/plan/plan.h"
 
 namespace gptc {
 
-// Work in the order in which it is to be done: closures that a device executes on the spot or enqueues.
+// What timing the algorithms for one product gave.
+struct ProductTiming {
+  std::string name;
+  double flops = 0;
+  double default_seconds = 0, best_seconds = 0;  // of the library's own choice, and of the fastest
+  int algorithms = 0;
+};
+
+// Work in the order in which it is to be done: closures that a device executes on the spot or enqueues. Some are empty
+// (views).
 using WorkList = std::vector<BoundKernel>;
 
 class Device {
@@ -26,6 +37,8 @@ class Device {
   // "cpu", "NVIDIA H200".
   virtual std::string name() const = 0;
   virtual KernelFactory Kernel(std::string_view op) const = 0;
+  // Called once before kernels are bound: takes the kernels that a plan brings along.
+  virtual Status LoadKernels(const plan::PlanT& /*plan*/) { return OkStatus(); }
 
   // Zeroed memory of the device. `what` names it in the error: OutOfMemory with the numbers.
   virtual StatusOr<Region> Allocate(size_t bytes, std::string_view what) = 0;
@@ -44,11 +57,21 @@ class Device {
   // Waits for all that was enqueued. Errors: the device's, which it does not recover from.
   virtual Status Synchronize() = 0;
 
-  // Runs `work` once, waits, and says when each item began and how long it took, in seconds from the first's begin.
+  // Runs `work` once, waits, and says when each item began, in seconds from the first's begin, and how long it took.
   struct Span {
     double begin = 0, seconds = 0;
   };
   virtual Status RunTimed(const WorkList& work, std::vector<Span>& times) = 0;
+
+  // What the device can do at best, measured at the shapes of the plan's model.
+  virtual StatusOr<Roofline> MeasureCeilings(const plan::PlanT& /*plan*/) {
+    return absl::UnimplementedError(Cat("nothing measures the ceilings of ", name()));
+  }
+  // Times the algorithms of every product bound so far, on the memory that it was bound to, and keeps the fastest for
+  // executors to come, in this process and in others. Calls report(timing) after each.
+  virtual Status Tune(const std::function<void(const ProductTiming&)>& /*report*/) {
+    return FailedPrecondition(name(), " has nothing to tune: its products know one algorithm each");
+  }
 };
 
 // The machine that the program runs on, with these kernels.

@@ -1,21 +1,20 @@
 #include "runtime/exec/executor.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
-#include "ir/base/available_memory.h"
 #include "ir/base/check.h"
+#include "ir/base/scalars.h"
 #include "runtime/plan/workspace.h"
 
 namespace gptc {
 namespace {
 
-const plan::PortT* FindPort(const std::vector<std::unique_ptr<plan::PortT>>& ports, std::string_view name) {
-  for (const auto& port : ports) {
-    if (port->name == name) return port.get();
+int PortIndex(const std::vector<std::unique_ptr<plan::PortT>>& ports, std::string_view name) {
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i]->name == name) return static_cast<int>(i);
   }
-  return nullptr;
+  return -1;
 }
 
 bool Wanted(const ExecutorOptions& options, const std::string& entry) {
@@ -44,46 +43,29 @@ Status CheckWorkspace(const plan::PlanT& plan, const plan::StepT& step, const At
 }  // namespace
 
 TensorView BoundEntry::input(std::string_view name) const {
-  const plan::PortT* port = FindPort(plan_->inputs, name);
-  CHECK(port != nullptr, plan_->name, " has no input ", name);
-  return buffers_[port->buffer];
+  const int port = PortIndex(plan_->inputs, name);
+  CHECK(port >= 0, plan_->name, " has no input ", name);
+  return inputs_[port];
 }
 
 TensorView BoundEntry::output(std::string_view name) const {
-  const plan::PortT* port = FindPort(plan_->outputs, name);
-  CHECK(port != nullptr, plan_->name, " has no output ", name);
-  return buffers_[port->buffer];
+  const int port = PortIndex(plan_->outputs, name);
+  CHECK(port >= 0, plan_->name, " has no output ", name);
+  return outputs_[port];
 }
 
-bool BoundEntry::has_input(std::string_view name) const { return FindPort(plan_->inputs, name) != nullptr; }
+bool BoundEntry::has_input(std::string_view name) const { return PortIndex(plan_->inputs, name) >= 0; }
 
-void BoundEntry::Poison() {
-  for (const Copy& copy : poison_) std::memset(copy.to, 0xff, copy.bytes);
+Status BoundEntry::Run() {
+  run_();
+  return device_->Synchronize();
 }
 
-void BoundEntry::Finish() {
-  for (const Copy& copy : stores_) std::memcpy(copy.to, copy.from, copy.bytes);
-}
-
-void BoundEntry::Run() {
-  Poison();
-  for (const BoundKernel& kernel : kernels_) {
-    if (kernel) kernel();
-  }
-  Finish();
-}
-
-void BoundEntry::RunTimed(std::vector<StepTime>& times) {
-  using Clock = std::chrono::steady_clock;
-  Poison();
-  times.resize(kernels_.size());
-  for (size_t i = 0; i < kernels_.size(); ++i) {
-    times[i] = {Clock::now(), 0};
-    if (!kernels_[i]) continue;
-    kernels_[i]();
-    times[i].seconds = std::chrono::duration<double>(Clock::now() - times[i].begin).count();
-  }
-  Finish();
+Status BoundEntry::RunTimed(std::vector<Device::Span>& times) {
+  for (const BoundKernel& item : before_) item();
+  RETURN_IF_ERROR(device_->RunTimed(steps_, times));
+  for (const BoundKernel& item : after_) item();
+  return device_->Synchronize();
 }
 
 Status Executor::CheckMemory(const ExecutorOptions& options) const {
@@ -97,26 +79,44 @@ Status Executor::CheckMemory(const ExecutorOptions& options) const {
   states.erase(-1);
   int64_t arena = need;
   for (int state : states) need += ByteCount(TypeOf(*plan_.states[state]));
-  int64_t available = AvailableMemory();
+  int64_t available = device_->AvailableMemory();
   if (available < 0 || need <= available) return OkStatus();
   return OutOfMemory("the plan needs ", HumanBytes(need), " (states ", HumanBytes(need - arena), ", arena ",
                      HumanBytes(arena), "), and ", HumanBytes(available),
                      " of memory are free; compile with a smaller --batch or --seq, or close other programs");
 }
 
+StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, Device& device,
+                                                     const ExecutorOptions& options) {
+  std::unique_ptr<Executor> executor(new Executor(plan, device));
+  RETURN_IF_ERROR(executor->Build(options));
+  return executor;
+}
+
 StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, const KernelTable& kernels,
                                                      const ExecutorOptions& options) {
-  std::unique_ptr<Executor> executor(new Executor(plan));
-  RETURN_IF_ERROR(executor->CheckMemory(options));
+  auto host = std::make_unique<HostDevice>(kernels);
+  std::unique_ptr<Executor> executor(new Executor(plan, *host));
+  executor->owned_ = std::move(host);
+  RETURN_IF_ERROR(executor->Build(options));
+  return executor;
+}
+
+Status Executor::Build(const ExecutorOptions& options) {
+  RETURN_IF_ERROR(CheckMemory(options));
+  RETURN_IF_ERROR(device_->LoadKernels(plan_));
   int64_t arena_bytes = 0;
-  for (const auto& entry : plan.entries) {
+  for (const auto& entry : plan_.entries) {
     if (Wanted(options, entry->name)) arena_bytes = std::max(arena_bytes, entry->arena_bytes);
   }
-  ASSIGN_OR_RETURN(executor->states_, Region::Allocate(static_cast<size_t>(plan.state_bytes), "the plan's states"));
-  ASSIGN_OR_RETURN(executor->arena_, Region::Allocate(static_cast<size_t>(arena_bytes), "the plan's arena"));
+  ASSIGN_OR_RETURN(states_, device_->Allocate(static_cast<size_t>(plan_.state_bytes), "the plan's states"));
+  ASSIGN_OR_RETURN(arena_, device_->Allocate(static_cast<size_t>(arena_bytes), "the plan's arena"));
+  if (const int scalars = FindState(plan_, kScalarsState); scalars >= 0 && !device_->SharesMemoryWithHost()) {
+    ASSIGN_OR_RETURN(scalars_, device_->AllocateHost(state(scalars).bytes(), "the step's scalars"));
+  }
   std::vector<std::string> missing;
-  for (const auto& entry : plan.entries) {
-    if (Wanted(options, entry->name)) RETURN_IF_ERROR(executor->Bind(*entry, kernels, options.isolate, missing));
+  for (const auto& entry : plan_.entries) {
+    if (Wanted(options, entry->name)) RETURN_IF_ERROR(Bind(*entry, options.isolate, missing));
   }
   if (!missing.empty()) {
     std::sort(missing.begin(), missing.end());
@@ -124,15 +124,21 @@ StatusOr<std::unique_ptr<Executor>> Executor::Create(const plan::PlanT& plan, co
     return absl::UnimplementedError(
         Cat("the device has no kernel for ", Join(missing, "; "), "; compile the model for this device"));
   }
-  ASSIGN_OR_RETURN(executor->scratch_memory_, Region::Allocate(executor->scratch_.bytes(), "the kernels' scratch"));
-  executor->scratch_.set_data(executor->scratch_memory_.data());
-  return executor;
+  ASSIGN_OR_RETURN(scratch_memory_, device_->Allocate(scratch_.bytes(), "the kernels' scratch"));
+  scratch_.set_data(scratch_memory_.data());
+  for (const auto& entry : entries_) {
+    WorkList all = entry->before_;
+    all.insert(all.end(), entry->steps_.begin(), entry->steps_.end());
+    all.insert(all.end(), entry->after_.begin(), entry->after_.end());
+    ASSIGN_OR_RETURN(entry->run_, device_->Record(std::move(all)));
+  }
+  return OkStatus();
 }
 
-Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, bool isolate,
-                      std::vector<std::string>& missing) {
+Status Executor::Bind(const plan::EntryT& entry, bool isolate, std::vector<std::string>& missing) {
   auto bound = std::make_unique<BoundEntry>();
   bound->plan_ = &entry;
+  bound->device_ = device_;
   std::vector<bool> written(entry.buffers.size());
   for (const auto& step : entry.steps) {
     for (uint32_t result : step->results) written[result] = true;
@@ -141,10 +147,12 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
     const plan::BufferT& buffer = *entry.buffers[i];
     TensorView view{TypeOf(buffer), nullptr};
     if (isolate && (buffer.state < 0 || written[i])) {
-      size_t bytes = view.bytes();
-      ASSIGN_OR_RETURN(Region region, Region::Allocate(bytes, "a value in isolation"));
+      const size_t bytes = view.bytes();
+      ASSIGN_OR_RETURN(Region region, device_->Allocate(bytes, "a value in isolation"));
       view.data = region.data();
-      if (written[i] && bytes > 0) bound->poison_.push_back({view.data, nullptr, bytes});
+      if (written[i] && bytes > 0) {
+        bound->before_.push_back([device = device_, data = view.data, bytes] { device->Fill(data, 0xff, bytes); });
+      }
       bound->isolated_.push_back(std::move(region));
     } else {
       view.data =
@@ -152,24 +160,25 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
     }
     bound->buffers_.push_back(std::move(view));
   }
+  const auto copy = [this](const TensorView& to, const TensorView& from) {
+    return [device = device_, to = to.data, from = from.data, bytes = to.bytes()] { device->Copy(to, from, bytes); };
+  };
   for (const auto& step : entry.steps) {
     std::vector<TensorView> inputs, results;
     for (uint32_t index : step->inputs) inputs.push_back(bound->buffers_[index]);
     for (uint32_t index : step->results) results.push_back(bound->buffers_[index]);
     if (IsView(*step)) {
-      bool apart = inputs[0].data != results[0].data;
-      bound->kernels_.push_back(
-          apart ? BoundKernel([from = inputs[0], to = results[0]] { std::memcpy(to.data, from.data, to.bytes()); })
-                : BoundKernel());
+      const bool apart = inputs[0].data != results[0].data;
+      bound->steps_.push_back(apart ? BoundKernel(copy(results[0], inputs[0])) : BoundKernel());
       continue;
     }
-    KernelFactory factory = kernels(step->kernel);
+    KernelFactory factory = device_->Kernel(step->kernel);
     if (factory == nullptr) {
       missing.push_back(step->kernel);
       continue;
     }
     Attributes attributes = AttributesOf(*step);
-    StatusOr<BoundKernel> kernel = factory({inputs, results, attributes, scratch_});
+    StatusOr<BoundKernel> kernel = factory({inputs, results, attributes, scratch_, device_});
     if (absl::IsUnimplemented(kernel.status())) {
       missing.push_back(Cat(step->kernel, " (", kernel.status().message(), ")"));
       continue;
@@ -178,13 +187,50 @@ Status Executor::Bind(const plan::EntryT& entry, const KernelTable& kernels, boo
       return Annotate(kernel.status(),
                       Cat(entry.name, ": ", step->kernel, step->location.empty() ? "" : " from ", step->location));
     RETURN_IF_ERROR(CheckWorkspace(plan_, *step, attributes, inputs, results, scratch_.TakeAsked()));
-    bound->kernels_.push_back(*std::move(kernel));
+    bound->steps_.push_back(*std::move(kernel));
   }
   for (const auto& store : entry.stores) {
     TensorView to = state(static_cast<int>(store->state)), from = bound->buffers_[store->buffer];
-    if (to.data != from.data) bound->stores_.push_back({to.data, from.data, to.bytes()});
+    if (to.data != from.data) bound->after_.push_back(copy(to, from));
   }
+  RETURN_IF_ERROR(BindPorts(*bound));
   entries_.push_back(std::move(bound));
+  return OkStatus();
+}
+
+// The caller's side of inputs and outputs: the buffers themselves, or where the host has no access to them buffers of
+// its own, which are copied in before the steps and out after them, with the step's scalars.
+Status Executor::BindPorts(BoundEntry& bound) {
+  if (device_->SharesMemoryWithHost()) {
+    for (const auto& port : bound.plan_->inputs) bound.inputs_.push_back(bound.buffers_[port->buffer]);
+    for (const auto& port : bound.plan_->outputs) bound.outputs_.push_back(bound.buffers_[port->buffer]);
+    return OkStatus();
+  }
+  const auto stage = [&](const TensorView& there, std::string_view name, bool in) -> StatusOr<TensorView> {
+    ASSIGN_OR_RETURN(Region region, device_->AllocateHost(there.bytes(), name));
+    TensorView here{there.type, region.data()};
+    bound.ports_.push_back(std::move(region));
+    const TensorView &to = in ? there : here, &from = in ? here : there;
+    (in ? bound.before_ : bound.after_)
+        .push_back(
+            [device = device_, to = to.data, from = from.data, bytes = to.bytes()] { device->Copy(to, from, bytes); });
+    return here;
+  };
+  for (const auto& port : bound.plan_->inputs) {
+    ASSIGN_OR_RETURN(TensorView here, stage(bound.buffers_[port->buffer], port->name, true));
+    bound.inputs_.push_back(std::move(here));
+  }
+  for (const auto& port : bound.plan_->outputs) {
+    ASSIGN_OR_RETURN(TensorView here, stage(bound.buffers_[port->buffer], port->name, false));
+    bound.outputs_.push_back(std::move(here));
+  }
+  const int scalars = FindState(plan_, kScalarsState);
+  const bool reads = std::any_of(bound.plan_->buffers.begin(), bound.plan_->buffers.end(),
+                                 [&](const auto& buffer) { return buffer->state >= 0 && buffer->state == scalars; });
+  if (reads) {
+    bound.before_.push_back(
+        [device = device_, to = state(scalars), from = scalars_.data()] { device->Copy(to.data, from, to.bytes()); });
+  }
   return OkStatus();
 }
 
@@ -195,8 +241,9 @@ BoundEntry* Executor::entry(std::string_view name) {
   return nullptr;
 }
 
-void Executor::RunIfPresent(std::string_view name) {
-  if (BoundEntry* found = entry(name); found != nullptr) found->Run();
+Status Executor::RunIfPresent(std::string_view name) {
+  BoundEntry* found = entry(name);
+  return found != nullptr ? found->Run() : OkStatus();
 }
 
 TensorView Executor::state(int index) const {
@@ -204,7 +251,35 @@ TensorView Executor::state(int index) const {
   return {TypeOf(state), states_.data() + state.offset};
 }
 
+Status Executor::WriteState(int index, const std::function<Status(const TensorView&)>& fill) {
+  const TensorView there = state(index);
+  if (device_->SharesMemoryWithHost()) return fill(there);
+  if (scalars_.data() != nullptr && index == FindState(plan_, kScalarsState))
+    return fill({there.type, scalars_.data()});
+  ASSIGN_OR_RETURN(const Region region, Region::Allocate(there.bytes(), plan_.states[index]->name));
+  RETURN_IF_ERROR(fill({there.type, region.data()}));
+  device_->Copy(there.data, region.data(), there.bytes());
+  return device_->Synchronize();
+}
+
+Status Executor::ReadState(int index, const std::function<Status(const TensorView&)>& use) const {
+  const TensorView there = state(index);
+  if (device_->SharesMemoryWithHost()) return use(there);
+  ASSIGN_OR_RETURN(const Region region, Region::Allocate(there.bytes(), plan_.states[index]->name));
+  device_->Copy(region.data(), there.data, there.bytes());
+  RETURN_IF_ERROR(device_->Synchronize());
+  return use({there.type, region.data()});
+}
+
+void Executor::SetScalar(int scalar, double value) {
+  const int index = FindState(plan_, kScalarsState);
+  if (index < 0 || scalar >= state(index).count()) return;
+  double* scalars = scalars_.data() != nullptr ? reinterpret_cast<double*>(scalars_.data()) : state(index).as<double>();
+  scalars[scalar] = value;
+}
+
 std::vector<std::span<std::byte>> Executor::MemoryOf(std::span<const std::string> entries) const {
+  if (!device_->SharesMemoryWithHost()) return {};
   std::set<int> states;
   int64_t arena = 0;
   for (const auto& bound : entries_) {

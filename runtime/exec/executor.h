@@ -1,8 +1,8 @@
-// Binds a plan's entry points to memory and kernels once, and runs them many times.
+// Binds a plan's entry points to memory and kernels of a device once, and runs them many times.
 #ifndef GPTC_RUNTIME_EXEC_EXECUTOR_H_
 #define GPTC_RUNTIME_EXEC_EXECUTOR_H_
 
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/base/status.h"
+#include "runtime/exec/device.h"
 #include "runtime/exec/kernel.h"
 #include "runtime/exec/region.h"
 #include "runtime/plan/plan.h"
@@ -24,71 +25,76 @@ struct ExecutorOptions {
   bool isolate = false;
 };
 
-// When a step began and how long it took.
-struct StepTime {
-  std::chrono::steady_clock::time_point begin;
-  double seconds = 0;
-};
-
 // One entry point, bound. Inputs are written by the caller before every run (a run may write over them); outputs stay
 // until the next run of any entry point of the executor.
 class BoundEntry {
  public:
-  // The port's tensor. REQUIRES: there is one of that name, which the caller has checked or the entry's meaning
-  // guarantees.
+  // The port's tensor, in the host's memory. REQUIRES: there is one of that name, which the caller has checked or the
+  // entry's meaning guarantees.
   TensorView input(std::string_view name) const;
   TensorView output(std::string_view name) const;
   bool has_input(std::string_view name) const;
 
-  void Run();
+  // Runs all steps and waits for the outputs. Errors: the device's, which it does not recover from.
+  Status Run();
   // The same, with the times of this run: one element a step, views among them.
-  void RunTimed(std::vector<StepTime>& times);
+  Status RunTimed(std::vector<Device::Span>& times);
   const plan::EntryT& plan() const { return *plan_; }
 
  private:
   friend class Executor;
-  struct Copy {
-    void* to;
-    const void* from;
-    size_t bytes;
-  };
-  void Poison();
-  void Finish();
-
   const plan::EntryT* plan_ = nullptr;
-  std::vector<TensorView> buffers_;
-  std::vector<BoundKernel> kernels_;  // one a step; views have none
-  std::vector<Copy> stores_;
-  std::vector<Copy> poison_;  // isolate: where and how much
-  std::vector<Region> isolated_;
+  Device* device_ = nullptr;
+  std::vector<TensorView> buffers_;           // on the device
+  std::vector<TensorView> inputs_, outputs_;  // a port each, on the host
+  WorkList before_, steps_, after_;           // inputs in, poison; one a step of the plan; stores, outputs out
+  BoundKernel run_;                           // all of them
+  std::vector<Region> isolated_, ports_;
 };
 
 class Executor {
  public:
-  // The plan must outlive the executor. Errors: every kernel that the device lacks, all at once; OutOfMemory with the
-  // numbers where the machine has too little.
+  // The plan and the device must outlive the executor. Errors: every kernel that the device lacks, all at once;
+  // OutOfMemory with the numbers where the device has too little.
+  static StatusOr<std::unique_ptr<Executor>> Create(const plan::PlanT& plan, Device& device,
+                                                    const ExecutorOptions& options = {});
+  // On the host, with these kernels.
   static StatusOr<std::unique_ptr<Executor>> Create(const plan::PlanT& plan, const KernelTable& kernels,
                                                     const ExecutorOptions& options = {});
 
   // Null where the plan has no such entry point, or it was not bound.
   BoundEntry* entry(std::string_view name);
   // Runs an entry point that may be missing or empty (prepare).
-  void RunIfPresent(std::string_view name);
+  Status RunIfPresent(std::string_view name);
 
+  // The state where it lies. Its memory is the device's: hosts that do not share it go by the two below.
   TensorView state(int index) const;
-  // Where a run of these entry points reads and writes; pages of other memory are never touched. Parts may meet.
+  // Calls fill(view) with a tensor in host memory, all of which it writes, and puts that into the state.
+  Status WriteState(int index, const std::function<Status(const TensorView&)>& fill);
+  // Calls use(view) with the state's content in host memory, valid during the call.
+  Status ReadState(int index, const std::function<Status(const TensorView&)>& use) const;
+  // A run-time scalar (ir/base/scalars.h), for the runs that follow. Nothing where the plan has none.
+  void SetScalar(int scalar, double value);
+
+  // Where a run of these entry points reads and writes in the host's memory; pages of other memory are never touched.
+  // Parts may meet. Nothing where the device has memory of its own.
   std::vector<std::span<std::byte>> MemoryOf(std::span<const std::string> entries) const;
   const plan::PlanT& plan() const { return plan_; }
+  Device& device() const { return *device_; }
   // Scratch that the kernels asked for, beyond the plan's states and arena.
   size_t scratch_bytes() const { return scratch_.bytes(); }
 
  private:
-  explicit Executor(const plan::PlanT& plan) : plan_(plan) {}
+  Executor(const plan::PlanT& plan, Device& device) : plan_(plan), device_(&device) {}
+  Status Build(const ExecutorOptions& options);
   Status CheckMemory(const ExecutorOptions& options) const;
-  Status Bind(const plan::EntryT& entry, const KernelTable& kernels, bool isolate, std::vector<std::string>& missing);
+  Status Bind(const plan::EntryT& entry, bool isolate, std::vector<std::string>& missing);
+  Status BindPorts(BoundEntry& bound);
 
   const plan::PlanT& plan_;
-  Region states_, arena_, scratch_memory_;
+  std::unique_ptr<Device> owned_;
+  Device* device_;
+  Region states_, arena_, scratch_memory_, scalars_;
   ScratchPool scratch_;
   std::vector<std::unique_ptr<BoundEntry>> entries_;
 };

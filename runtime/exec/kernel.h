@@ -66,7 +66,7 @@ struct KernelArgs {
   std::span<const TensorView> inputs;
   std::span<const TensorView> results;  // a result may share an input's address where the op table allows it
   const Attributes& attributes;
-  ScratchPool& scratch;  // outlives the kernel; its address is known when the kernel runs, not when it is bound
+  ScratchPool& scratch;      // outlives the kernel; its address is known when the kernel runs, not when it is bound
   Device* device = nullptr;  // that it runs on, for kernels that enqueue; outlives the kernel
 
   const TensorView& input(size_t i) const { return inputs[i]; }

@@ -86,21 +86,21 @@ StatusOr<std::span<const float>> Generator::Append(std::span<const int32_t> toke
   const auto size = static_cast<int64_t>(text_.size());
   while (cached_ < size) {
     if (size - cached_ <= kDecodeAtMost) {
-      Decode(cached_++);
+      RETURN_IF_ERROR(Decode(cached_++));
     } else if (size - cached_ >= chunk_) {
-      Prefill(cached_, cached_ + chunk_);
+      RETURN_IF_ERROR(Prefill(cached_, cached_ + chunk_));
       cached_ += chunk_;
     } else {
       // A last chunk ends at the text's end and does a part of what is cached again, so that no row stands past the
       // context.
-      Prefill(std::max<int64_t>(0, size - chunk_), size);
+      RETURN_IF_ERROR(Prefill(std::max<int64_t>(0, size - chunk_), size));
       cached_ = size;
     }
   }
   return logits_;
 }
 
-void Generator::Prefill(int64_t begin, int64_t end) {
+Status Generator::Prefill(int64_t begin, int64_t end) {
   for (int64_t i = 0; i < chunk_; ++i) {
     // Rows past the text come after all others in the cache, and are written over before anything attends to them.
     Write(*prefill_, "tokens", i, begin + i < end ? text_[static_cast<size_t>(begin + i)] : 0);
@@ -108,18 +108,20 @@ void Generator::Prefill(int64_t begin, int64_t end) {
   }
   Write(*prefill_, "slots", 0, 0);
   Write(*prefill_, "last", 0, static_cast<int32_t>(end - begin - 1));
-  prefill_->Run();
+  RETURN_IF_ERROR(prefill_->Run());
   KeepLogits(prefill_->output("logits"));
+  return OkStatus();
 }
 
-void Generator::Decode(int64_t position) {
+Status Generator::Decode(int64_t position) {
   for (int64_t i = 0; i < streams_; ++i) {  // streams that are not used write to slots of their own
     Write(*decode_, "tokens", i, i == 0 ? text_[static_cast<size_t>(position)] : 0);
     Write(*decode_, "positions", i, i == 0 ? static_cast<int32_t>(position) : 0);
     Write(*decode_, "slots", i, static_cast<int32_t>(i));
   }
-  decode_->Run();
+  RETURN_IF_ERROR(decode_->Run());
   KeepLogits(decode_->output("logits"));
+  return OkStatus();
 }
 
 void Generator::KeepLogits(const TensorView& logits) {

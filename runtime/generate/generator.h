@@ -41,8 +41,8 @@ class Generator {
 
  private:
   Generator() = default;
-  void Prefill(int64_t begin, int64_t end);
-  void Decode(int64_t position);
+  Status Prefill(int64_t begin, int64_t end);
+  Status Decode(int64_t position);
   void KeepLogits(const TensorView& logits);
 
   BoundEntry *prefill_ = nullptr, *decode_ = nullptr;

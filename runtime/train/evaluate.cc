@@ -118,7 +118,7 @@ StatusOr<Evaluation> EvaluateWindows(const Scorer& scorer, std::shared_ptr<const
   double sum = 0;
   for (int64_t first = 0; first < windows.windows(); first += scorer.batch) {
     ASSIGN_OR_RETURN(const int64_t rows, windows.Read(first, scorer.tokens(), scorer.targets()));
-    scorer.entry->Run();
+    RETURN_IF_ERROR(scorer.entry->Run());
     const std::span<const float> losses = scorer.losses().first(static_cast<size_t>(rows * scorer.sequence));
     for (float loss : losses) sum += loss;
     if (on_losses) RETURN_IF_ERROR(on_losses(losses));
@@ -165,7 +165,7 @@ StatusOr<HellaSwagResult> EvaluateHellaSwag(const Scorer& scorer, const Tokenize
                            scorer.targets().subspan(i * length, length));
     }
     // A run may write over its inputs, so which losses count is known from the row: all others are 0.
-    scorer.entry->Run();
+    RETURN_IF_ERROR(scorer.entry->Run());
     for (size_t i = 0; i < here; ++i) {
       double sum = 0;
       for (float loss : scorer.losses().subspan(i * length, length)) sum += loss;

@@ -21,23 +21,26 @@ PhiloxKey KeyOf(uint64_t seed, const std::string& name) {
 
 }  // namespace
 
-void InitializeParameters(Executor& executor, uint64_t seed) {
+Status InitializeParameters(Executor& executor, uint64_t seed) {
   const plan::PlanT& plan = executor.plan();
   for (size_t i = 0; i < plan.states.size(); ++i) {
     const plan::StateT& state = *plan.states[i];
     if (state.kind != plan::StateKind::Parameter) continue;
-    TensorView view = executor.state(static_cast<int>(i));
-    CHECK(view.type.dtype == DType::kF32, state.name, " is not f32");
-    int64_t count = view.count();
-    if (state.logical_rows >= 0 && view.dim(0) > 0) count = count / view.dim(0) * state.logical_rows;
-    float* data = view.as<float>();
-    if (state.init == plan::InitKind::Normal) {
-      FillNormal(data, count, static_cast<float>(state.stddev), KeyOf(seed, state.name));
-    } else {
-      std::fill_n(data, count, state.init == plan::InitKind::Ones ? 1.0f : 0.0f);
-    }
-    std::fill(data + count, data + view.count(), 0.0f);
+    RETURN_IF_ERROR(executor.WriteState(static_cast<int>(i), [&](const TensorView& view) {
+      CHECK(view.type.dtype == DType::kF32, state.name, " is not f32");
+      int64_t count = view.count();
+      if (state.logical_rows >= 0 && view.dim(0) > 0) count = count / view.dim(0) * state.logical_rows;
+      float* data = view.as<float>();
+      if (state.init == plan::InitKind::Normal) {
+        FillNormal(data, count, static_cast<float>(state.stddev), KeyOf(seed, state.name));
+      } else {
+        std::fill_n(data, count, state.init == plan::InitKind::Ones ? 1.0f : 0.0f);
+      }
+      std::fill(data + count, data + view.count(), 0.0f);
+      return OkStatus();
+    }));
   }
+  return OkStatus();
 }
 
 }  // namespace gptc

@@ -11,7 +11,7 @@ namespace gptc {
 // Sets every parameter from its rule, padded rows to 0, and leaves all other states as they are (an executor's start at
 // 0). A normal value depends on (seed, the parameter's name, the element) alone (runtime/cpu/normal.h). REQUIRES:
 // parameters are f32.
-void InitializeParameters(Executor& executor, uint64_t seed);
+Status InitializeParameters(Executor& executor, uint64_t seed);
 
 }  // namespace gptc
 

@@ -4,9 +4,8 @@
 #include <system_error>
 #include <utility>
 
-#include "ir/base/target.h"
-#include "runtime/cpu/kernels.h"
 #include "runtime/data/tokenizer/load.h"
+#include "runtime/devices/device_for.h"
 #include "runtime/formats/files.h"
 #include "runtime/train/weights.h"
 
@@ -36,7 +35,9 @@ StatusOr<OpenRun> OpenRunDirectory(const std::string& path, const std::vector<st
     return NotFound("the run '", run, "' has no ", kPlanFile, "; compile its model with gptc compile");
   OpenRun open;
   ASSIGN_OR_RETURN(open.plan, ReadPlan(plan_path));
-  if (Status fits = CheckTarget(open.plan->target); !fits.ok()) return Annotate(fits, plan_path);
+  StatusOr<std::unique_ptr<Device>> device = DeviceFor(open.plan->target);
+  if (!device.ok()) return Annotate(device.status(), plan_path);
+  open.device = *std::move(device);
   for (const std::string& entry : entries) {
     if (FindEntry(*open.plan, entry) == nullptr && entry != "prepare") {
       return InvalidArgument(plan_path, ": the plan of this ", open.plan->model, " has no entry point ", entry);
@@ -45,10 +46,10 @@ StatusOr<OpenRun> OpenRunDirectory(const std::string& path, const std::vector<st
   // Before the checkpoint is read and its checksums verified: what cannot run here should say so at once.
   std::vector<std::string> bound = entries;
   bound.push_back("prepare");
-  ASSIGN_OR_RETURN(open.executor, Executor::Create(*open.plan, &CpuKernel, {.entries = bound}));
+  ASSIGN_OR_RETURN(open.executor, Executor::Create(*open.plan, *open.device, {.entries = bound}));
   ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(path));
   RETURN_IF_ERROR(LoadWeights(checkpoint.model(), JoinPath(checkpoint.folder(), kModelFile), *open.executor));
-  open.executor->RunIfPresent("prepare");
+  RETURN_IF_ERROR(open.executor->RunIfPresent("prepare"));
   ASSIGN_OR_RETURN(open.tokenizer, RunTokenizer(run));
   return open;
 }

@@ -24,6 +24,7 @@ inline constexpr const char* kResolvedConfigFile = "config.resolved.toml";
 // A run opened to use its model: its plan, its newest checkpoint's weights loaded and prepared, its tokenizer.
 struct OpenRun {
   std::unique_ptr<plan::PlanT> plan;
+  std::unique_ptr<Device> device;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Tokenizer> tokenizer;  // null where the run has none
 };

@@ -37,15 +37,11 @@ void FillSyntheticInputs(const plan::PlanT& plan, const BoundEntry& entry) {
 }
 
 void SetSyntheticScalars(Executor& executor) {
-  const int index = FindState(executor.plan(), kScalarsState);
-  if (index < 0) return;
-  const TensorView scalars = executor.state(index);
-  if (scalars.type.dtype != DType::kF64 || scalars.count() < kScalarCount) return;
   const std::pair<Scalar, double> values[] = {
       {kLearningRate, 1e-5}, {kBeta1, 0.9}, {kBeta2, 0.95},     {kEpsilon, 1e-8},
       {kWeightDecay, 0.1},   {kClip, 1},    {kStep, 1},         {kInverseTokens, 1e-3},
       {kLossScale, 1},       {kSeed, 1},    {kFirstSequence, 0}};
-  for (const auto& [scalar, value] : values) scalars.as<double>()[scalar] = value;
+  for (const auto& [scalar, value] : values) executor.SetScalar(scalar, value);
 }
 
 }  // namespace gptc

@@ -10,7 +10,6 @@
 #include "ir/base/check.h"
 #include "ir/base/scalars.h"
 #include "runtime/cpu/ceilings.h"
-#include "runtime/cpu/kernels.h"
 #include "runtime/cpu/populate.h"
 #include "runtime/data/tokenizer/load.h"
 #include "runtime/formats/files.h"
@@ -34,7 +33,7 @@ Status Trainer::Run() {
   RETURN_IF_ERROR(CheckPlan());
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(SettleSteps());
-  ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, &CpuKernel, {.entries = {}, .isolate = options_.isolate}));
+  ASSIGN_OR_RETURN(executor_, Executor::Create(plan_, device_, {.entries = {}, .isolate = options_.isolate}));
   progress_ = std::make_unique<Progress>(STDERR_FILENO,
                                          options_.quiet ? Progress::Mode::kQuiet : ProgressModeOf(STDERR_FILENO));
   progress_->Note(Summary());
@@ -153,12 +152,11 @@ Status Trainer::PrepareRun() {
   std::string metrics = JoinPath(options_.run, kMetricsFile);
   RETURN_IF_ERROR(DropMetricsAfter(metrics, done_.step));
   ASSIGN_OR_RETURN(metrics_, MetricsWriter::Open(metrics));
-  executor_->RunIfPresent("prepare");
-  return OkStatus();
+  return executor_->RunIfPresent("prepare");
 }
 
 Status Trainer::LoadStart() {
-  InitializeParameters(*executor_, options_.seed);
+  RETURN_IF_ERROR(InitializeParameters(*executor_, options_.seed));
   if (options_.init_from.empty()) return OkStatus();
   // A run or a checkpoint of ours is verified by its checksums; any other folder is a Hugging Face one.
   ASSIGN_OR_RETURN(std::optional<std::string> latest, LatestCheckpoint(options_.init_from));
@@ -179,7 +177,7 @@ Status Trainer::Resume(const std::string& from) {
     const plan::StateT& state = *plan_.states[i];
     if (!IsOptimizerState(state)) continue;
     const StoredTensor* stored = optimizer.Find(state.name);
-    TensorView view = executor_->state(static_cast<int>(i));
+    const TensorView view = executor_->state(static_cast<int>(i));
     std::string where = JoinPath(checkpoint.folder(), OptimizerFile(0));
     if (stored == nullptr)
       return InvalidArgument(where, ": has no tensor ", state.name,
@@ -188,7 +186,10 @@ Status Trainer::Resume(const std::string& from) {
       return InvalidArgument(where, ": ", state.name, " is ", ShapeText(stored->shape), ", the plan has ",
                              ShapeText(view.type.shape), "; it is a checkpoint of another model");
     }
-    std::copy(stored->bytes.begin(), stored->bytes.end(), view.as<std::byte>());
+    RETURN_IF_ERROR(executor_->WriteState(static_cast<int>(i), [&](const TensorView& to) {
+      std::copy(stored->bytes.begin(), stored->bytes.end(), to.as<std::byte>());
+      return OkStatus();
+    }));
   }
   const nlohmann::json& state = checkpoint.state();
   auto number = [&](const char* key, double otherwise) {
@@ -211,20 +212,15 @@ Status Trainer::Resume(const std::string& from) {
   return OkStatus();
 }
 
-void Trainer::SetScalar(int index, double value) {
-  int state = FindState(plan_, kScalarsState);
-  if (state >= 0) executor_->state(state).as<double>()[index] = value;
-}
-
 Status Trainer::Loop() {
   InterruptGuard guard;
-  SetScalar(kBeta1, options_.beta1);
-  SetScalar(kBeta2, options_.beta2);
-  SetScalar(kEpsilon, options_.epsilon);
-  SetScalar(kWeightDecay, options_.weight_decay);
-  SetScalar(kClip, options_.clip);
-  SetScalar(kLossScale, 1);
-  SetScalar(kSeed, static_cast<double>(options_.seed & ((uint64_t{1} << 53) - 1)));
+  executor_->SetScalar(kBeta1, options_.beta1);
+  executor_->SetScalar(kBeta2, options_.beta2);
+  executor_->SetScalar(kEpsilon, options_.epsilon);
+  executor_->SetScalar(kWeightDecay, options_.weight_decay);
+  executor_->SetScalar(kClip, options_.clip);
+  executor_->SetScalar(kLossScale, 1);
+  executor_->SetScalar(kSeed, static_cast<double>(options_.seed & ((uint64_t{1} << 53) - 1)));
   while (done_.step < options_.steps) {
     int64_t step = done_.step + 1;
     RETURN_IF_ERROR(Step(step));
@@ -253,8 +249,8 @@ Status Trainer::Loop() {
 Status Trainer::Step(int64_t step) {
   Clock::time_point begin = Clock::now();
   double lr = LearningRate(options_.schedule, step);
-  SetScalar(kStep, static_cast<double>(step));
-  SetScalar(kLearningRate, lr);
+  executor_->SetScalar(kStep, static_cast<double>(step));
+  executor_->SetScalar(kLearningRate, lr);
   double loss = 0, count = 0;
   for (int64_t micro = 0; micro < options_.grad_accum; ++micro) {
     bool first = micro == 0, last = micro + 1 == options_.grad_accum;
@@ -263,8 +259,8 @@ Status Trainer::Step(int64_t step) {
                                          : last        ? "micro_step.last"
                                                        : "micro_step.middle");
     RETURN_IF_ERROR(loader_->Next(Ids(entry->input("tokens")), Ids(entry->input("targets"))));
-    SetScalar(kFirstSequence, static_cast<double>(loader_->first_sequence()));
-    entry->Run();
+    executor_->SetScalar(kFirstSequence, static_cast<double>(loader_->first_sequence()));
+    RETURN_IF_ERROR(entry->Run());
     loss += *entry->output("loss").as<float>();
     count += *entry->output("count").as<float>();
   }
@@ -275,9 +271,9 @@ Status Trainer::Step(int64_t step) {
             saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
             "try a smaller --lr or a longer --warmup"));
   }
-  SetScalar(kInverseTokens, 1 / count);
+  executor_->SetScalar(kInverseTokens, 1 / count);
   BoundEntry* update = executor_->entry("update");
-  update->Run();
+  RETURN_IF_ERROR(update->Run());
   double norm = *update->output("norm").as<float>();
   if (!std::isfinite(norm)) {
     return absl::AbortedError(
@@ -313,7 +309,7 @@ StatusOr<double> Trainer::Validate() {
   for (int64_t b = 0; b < batches; ++b) {
     TensorView targets = score->input("targets");
     ASSIGN_OR_RETURN(int64_t rows, windows_->Read(b * batch_, Ids(score->input("tokens")), Ids(targets)));
-    score->Run();
+    RETURN_IF_ERROR(score->Run());
     const float* losses = score->output("losses").as<float>();
     for (int64_t i = 0; i < rows * sequence_; ++i) sum += losses[i];
     count += rows * sequence_;
@@ -337,8 +333,7 @@ Status Trainer::SaveCheckpoint(bool best) {
   std::vector<TensorToWrite> optimizer;
   for (size_t i = 0; i < plan_.states.size(); ++i) {
     if (!IsOptimizerState(*plan_.states[i])) continue;
-    TensorView view = executor_->state(static_cast<int>(i));
-    optimizer.push_back({plan_.states[i]->name, ElementType::kF32, view.type.shape, view.data, nullptr});
+    optimizer.push_back(StateToWrite(*executor_, static_cast<int>(i)));
   }
   content.tensors.emplace_back(OptimizerFile(0), std::move(optimizer));
   int eot = tokenizer_ != nullptr && tokenizer_->eot() ? *tokenizer_->eot() : -1;

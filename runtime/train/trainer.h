@@ -44,9 +44,9 @@ struct TrainOptions {
 
 class Trainer {
  public:
-  // The plan and `sample` (called every sample_every steps; may be null) must outlive the trainer.
-  Trainer(const plan::PlanT& plan, std::string plan_bytes, const TrainOptions& options)
-      : plan_(plan), plan_bytes_(std::move(plan_bytes)), options_(options) {}
+  // The plan, the device and `sample` (called every sample_every steps; may be null) must outlive the trainer.
+  Trainer(const plan::PlanT& plan, Device& device, std::string plan_bytes, const TrainOptions& options)
+      : plan_(plan), device_(device), plan_bytes_(std::move(plan_bytes)), options_(options) {}
 
   // Text of config.resolved.toml.
   void set_resolved_config(std::string text) { resolved_config_ = std::move(text); }
@@ -83,9 +83,9 @@ class Trainer {
   // Share of the machine's GEMM ceiling at this rate of tokens; none where it is not known. Measures the ceiling once,
   // in a run long enough not to notice.
   std::optional<double> Mfu(double tokens_per_s, double ms);
-  void SetScalar(int index, double value);
 
   const plan::PlanT& plan_;
+  Device& device_;
   std::string plan_bytes_, resolved_config_;
   TrainOptions options_;
   std::function<StatusOr<std::string>(Executor&, const Tokenizer*, int64_t, uint64_t)> sampler_;

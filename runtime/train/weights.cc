@@ -134,13 +134,13 @@ Status LoadWeights(const Safetensors& tensors, const std::string& where, Executo
   struct Match {
     const StoredTensor* from;
     Abroad abroad;
-    TensorView to;
+    int to;
   };
   std::vector<Match> matches;
   std::vector<std::string> missing, misshapen, mistyped, untied;
   std::set<std::string, std::less<>> used;
   for (int index : Parameters(plan)) {
-    Match match{nullptr, AbroadOf(*plan.states[index]), executor.state(index)};
+    Match match{nullptr, AbroadOf(*plan.states[index]), index};
     std::string own, found = match.abroad.name;
     match.from = Find(tensors, match.abroad.name, found);
     if (match.from != nullptr) used.insert(found);
@@ -184,9 +184,9 @@ Status LoadWeights(const Safetensors& tensors, const std::string& where, Executo
         "; compile the plan for this model's shape (gptc model gpt2 --from DIR), or take other weights");
   }
   for (const Match& match : matches) {
-    if (Status status = Fill(*match.from, match.abroad, match.to); !status.ok()) {
-      return Annotate(status, Cat(where, ": ", match.abroad.name));
-    }
+    const Status status =
+        executor.WriteState(match.to, [&](const TensorView& to) { return Fill(*match.from, match.abroad, to); });
+    if (!status.ok()) return Annotate(status, Cat(where, ": ", match.abroad.name));
   }
   return OkStatus();
 }
@@ -198,23 +198,40 @@ std::vector<TensorToWrite> WeightsToWrite(const Executor& executor, ElementType 
     const Abroad abroad = AbroadOf(*executor.plan().states[index]);
     const ElementType own = ElementTypeOf(view.type.dtype);
     TensorToWrite tensor{.name = abroad.name, .type = type, .shape = abroad.stored};
-    if (own == type && !abroad.transposed) {
+    if (own == type && !abroad.transposed && executor.device().SharesMemoryWithHost()) {
       tensor.data = view.data;
     } else {
-      tensor.make = [own, type, abroad, data = view.data]() -> StatusOr<std::vector<std::byte>> {
+      tensor.make = [own, type, abroad, index, &executor]() -> StatusOr<std::vector<std::byte>> {
         const int64_t count = ElementCount(abroad.logical);
         std::vector<std::byte> bytes(static_cast<size_t>(count) * static_cast<size_t>(SizeOf(type)));
-        if (abroad.transposed) {
-          RETURN_IF_ERROR(ConvertTransposed(own, data, type, bytes.data(), abroad.logical[0], abroad.logical[1]));
-        } else {
-          RETURN_IF_ERROR(ConvertElements(own, data, type, bytes.data(), count));
-        }
+        RETURN_IF_ERROR(executor.ReadState(index, [&](const TensorView& from) {
+          return abroad.transposed
+                     ? ConvertTransposed(own, from.data, type, bytes.data(), abroad.logical[0], abroad.logical[1])
+                     : ConvertElements(own, from.data, type, bytes.data(), count);
+        }));
         return bytes;
       };
     }
     tensors.push_back(std::move(tensor));
   }
   return tensors;
+}
+
+TensorToWrite StateToWrite(const Executor& executor, int index) {
+  const TensorView view = executor.state(index);
+  TensorToWrite tensor{executor.plan().states[index]->name, ElementTypeOf(view.type.dtype), view.type.shape, view.data,
+                       nullptr};
+  if (executor.device().SharesMemoryWithHost()) return tensor;
+  tensor.data = nullptr;
+  tensor.make = [&executor, index]() -> StatusOr<std::vector<std::byte>> {
+    std::vector<std::byte> bytes;
+    RETURN_IF_ERROR(executor.ReadState(index, [&](const TensorView& from) {
+      bytes.assign(from.as<std::byte>(), from.as<std::byte>() + from.bytes());
+      return OkStatus();
+    }));
+    return bytes;
+  };
+  return tensor;
 }
 
 std::string ConfigJson(const plan::PlanT& plan, int eot, ElementType type) {

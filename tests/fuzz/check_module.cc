@@ -143,9 +143,13 @@ StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& modu
   ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
                    Executor::Create(plan, &CpuKernel, {.entries = {}, .isolate = isolate}));
   StateMap states = RandomStates(module, seed);
-  for (size_t i = 0; i < plan.states.size(); ++i)
-    Write(states[plan.states[i]->name], executor->state(static_cast<int>(i)));
-  executor->RunIfPresent("prepare");
+  for (size_t i = 0; i < plan.states.size(); ++i) {
+    RETURN_IF_ERROR(executor->WriteState(static_cast<int>(i), [&](const TensorView& view) {
+      Write(states[plan.states[i]->name], view);
+      return OkStatus();
+    }));
+  }
+  RETURN_IF_ERROR(executor->RunIfPresent("prepare"));
   std::vector<Trace> traces;
   for (const Call& call : calls) {
     const Graph& graph = *module.FindGraph(call.graph);
@@ -153,15 +157,19 @@ StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& modu
     if (entry == nullptr) return NotFound("the plan has no entry point ", call.entry);
     std::vector<HostTensor> inputs = RandomInputs(graph, call.seed);
     for (size_t i = 0; i < inputs.size(); ++i) Write(inputs[i], entry->input(graph.info(graph.inputs[i]).name));
-    entry->Run();
+    RETURN_IF_ERROR(entry->Run());
     Trace trace;
     auto keep = [&](std::string name, TensorView view) {
       bits.append(view.as<char>(), view.bytes());
       trace.values.emplace_back(std::move(name), Read(view));
     };
     for (const Output& output : graph.outputs) keep(Cat("output ", output.name), entry->output(output.name));
-    for (size_t i = 0; i < plan.states.size(); ++i)
-      keep(Cat("state ", plan.states[i]->name), executor->state(static_cast<int>(i)));
+    for (size_t i = 0; i < plan.states.size(); ++i) {
+      RETURN_IF_ERROR(executor->ReadState(static_cast<int>(i), [&](const TensorView& view) {
+        keep(Cat("state ", plan.states[i]->name), view);
+        return OkStatus();
+      }));
+    }
     traces.push_back(std::move(trace));
   }
   return traces;

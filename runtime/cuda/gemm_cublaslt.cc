@@ -1,0 +1,329 @@
+// The products of NVIDIA GPUs: cuBLASLt, found at run time (library.h).
+//
+// cuBLASLt thinks in columns: a row-major y = a·b is its yᵀ = bᵀ·aᵀ, so that its A is our b and its B our a, and what
+// it calls rows of D are our columns. Epilogues follow: its bias runs along our columns, its BGRADA sums our b.
+#include <cublasLt.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "runtime/cuda/device.h"
+#include "runtime/cuda/gemm.h"
+#include "runtime/cuda/gemm_timings.h"
+#include "runtime/cuda/library.h"
+
+namespace gptc {
+namespace {
+
+using Epilogue = GemmProblem::Epilogue;
+
+// The functions that are used, by pointer.
+struct Library {
+  decltype(&cublasLtCreate) Create;
+  decltype(&cublasLtDestroy) Destroy;
+  decltype(&cublasLtGetVersion) GetVersion;
+  decltype(&cublasLtGetStatusString) GetStatusString;
+  decltype(&cublasLtMatmulDescCreate) MatmulDescCreate;
+  decltype(&cublasLtMatmulDescDestroy) MatmulDescDestroy;
+  decltype(&cublasLtMatmulDescSetAttribute) MatmulDescSetAttribute;
+  decltype(&cublasLtMatrixLayoutCreate) MatrixLayoutCreate;
+  decltype(&cublasLtMatrixLayoutDestroy) MatrixLayoutDestroy;
+  decltype(&cublasLtMatrixLayoutSetAttribute) MatrixLayoutSetAttribute;
+  decltype(&cublasLtMatmulPreferenceCreate) MatmulPreferenceCreate;
+  decltype(&cublasLtMatmulPreferenceDestroy) MatmulPreferenceDestroy;
+  decltype(&cublasLtMatmulPreferenceSetAttribute) MatmulPreferenceSetAttribute;
+  decltype(&cublasLtMatmulAlgoGetHeuristic) MatmulAlgoGetHeuristic;
+  decltype(&cublasLtMatmulAlgoCheck) MatmulAlgoCheck;
+  decltype(&cublasLtMatmul) Matmul;
+
+  static StatusOr<Library> Load() {
+    ASSIGN_OR_RETURN(void* handle, OpenLibrary("cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so"}));
+    Library library;
+    std::vector<std::string> missing;
+    const auto find = [&](auto& function, const char* name) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(handle, name));
+      if (function == nullptr) missing.emplace_back(name);
+    };
+#define GPTC_FIND(name) find(library.name, "cublasLt" #name)
+    GPTC_FIND(Create);
+    GPTC_FIND(Destroy);
+    GPTC_FIND(GetVersion);
+    GPTC_FIND(GetStatusString);
+    GPTC_FIND(MatmulDescCreate);
+    GPTC_FIND(MatmulDescDestroy);
+    GPTC_FIND(MatmulDescSetAttribute);
+    GPTC_FIND(MatrixLayoutCreate);
+    GPTC_FIND(MatrixLayoutDestroy);
+    GPTC_FIND(MatrixLayoutSetAttribute);
+    GPTC_FIND(MatmulPreferenceCreate);
+    GPTC_FIND(MatmulPreferenceDestroy);
+    GPTC_FIND(MatmulPreferenceSetAttribute);
+    GPTC_FIND(MatmulAlgoGetHeuristic);
+    GPTC_FIND(MatmulAlgoCheck);
+    GPTC_FIND(Matmul);
+#undef GPTC_FIND
+    if (missing.empty()) return library;
+    return FailedPrecondition("cuBLASLt on this machine is too old: it has no ", Join(missing, ", "));
+  }
+};
+
+cudaDataType_t TypeOfCuda(DType dtype) {
+  switch (dtype) {
+    case DType::kF64:
+      return CUDA_R_64F;
+    case DType::kBF16:
+      return CUDA_R_16BF;
+    case DType::kF16:
+      return CUDA_R_16F;
+    default:
+      return CUDA_R_32F;
+  }
+}
+
+cublasLtEpilogue_t EpilogueOf(const GemmProblem& problem) {
+  switch (problem.epilogue) {
+    case Epilogue::kNone:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::kBias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kGeluBias:
+      return problem.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    case Epilogue::kGeluBiasSaved:
+      return problem.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case Epilogue::kDGelu:
+      return CUBLASLT_EPILOGUE_DGELU;
+    case Epilogue::kDGeluBiasGrad:
+      return CUBLASLT_EPILOGUE_DGELU_BGRAD;
+    case Epilogue::kBiasGradB:
+      return CUBLASLT_EPILOGUE_BGRADA;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+// A product made ready: descriptors, an algorithm, addresses.
+struct Product {
+  const Library* library;
+  cublasLtHandle_t handle;
+  cudaStream_t stream;
+  GemmProblem problem;
+  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatrixLayout_t a = nullptr, b = nullptr, y = nullptr;
+  cublasLtMatmulAlgo_t algorithm{};
+  size_t workspace = 0;
+  ScratchPool* scratch = nullptr;
+
+  ~Product() {
+    if (operation != nullptr) library->MatmulDescDestroy(operation);
+    for (cublasLtMatrixLayout_t layout : {a, b, y}) {
+      if (layout != nullptr) library->MatrixLayoutDestroy(layout);
+    }
+  }
+
+  cublasStatus_t Run(void* memory) const {
+    const double one64 = 1, zero64 = 0;
+    const float one = 1, zero = 0;
+    const bool wide = problem.y.dtype == DType::kF64;
+    const void* alpha = wide ? static_cast<const void*>(&one64) : &one;
+    const void* beta = problem.c != nullptr ? alpha : wide ? static_cast<const void*>(&zero64) : &zero;
+    return library->Matmul(handle, operation, alpha, problem.b.data, a, problem.a.data, b, beta,
+                           problem.c != nullptr ? problem.c : problem.y.data, y, problem.y.data, y, &algorithm, memory,
+                           workspace, stream);
+  }
+};
+
+class CublasLt : public Gemm {
+ public:
+  static StatusOr<std::unique_ptr<Gemm>> Create(cudaStream_t stream, int sm) {
+    auto engine = std::make_unique<CublasLt>();
+    ASSIGN_OR_RETURN(engine->library_, Library::Load());
+    engine->stream_ = stream;
+    if (const cublasStatus_t status = engine->library_.Create(&engine->handle_); status != CUBLAS_STATUS_SUCCESS) {
+      return Failure("cuBLASLt cannot start: ", engine->library_.GetStatusString(status));
+    }
+    engine->timings_ = GemmTimings::Open(Cat("cublaslt-", engine->library_.GetVersion(), "-sm", sm));
+    return engine;
+  }
+  ~CublasLt() override {
+    if (handle_ != nullptr) library_.Destroy(handle_);
+  }
+
+  StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) override {
+    ASSIGN_OR_RETURN(std::shared_ptr<Product> product, Describe(problem));
+    ASSIGN_OR_RETURN(const std::vector<cublasLtMatmulHeuristicResult_t> found, Algorithms(*product, 1));
+    product->algorithm = found[0].algo;
+    product->workspace = found[0].workspaceSize;
+    if (std::string timed = timings_.Find(problem.Name()); timed.size() == sizeof(cublasLtMatmulAlgo_t)) {
+      cublasLtMatmulAlgo_t algorithm;
+      std::memcpy(&algorithm, timed.data(), sizeof algorithm);
+      cublasLtMatmulHeuristicResult_t checked{};
+      if (library_.MatmulAlgoCheck(handle_, product->operation, product->a, product->b, product->y, product->y,
+                                   &algorithm, &checked) == CUBLAS_STATUS_SUCCESS &&
+          checked.workspaceSize <= kGemmWorkspaceBytes) {
+        product->algorithm = algorithm;
+        product->workspace = checked.workspaceSize;
+      }
+    }
+    product->scratch = &scratch;
+    scratch.Request(product->workspace);
+    bound_.emplace(problem.Name(), problem);
+    // A failure is the stream's: cuBLASLt reports what it cannot do when it is asked for an algorithm.
+    return BoundKernel([product] { (void)product->Run(product->scratch->data()); });
+  }
+
+  Status Tune(const std::function<void(const ProductTiming&)>& report) override {
+    for (const auto& [name, problem] : bound_) {
+      ASSIGN_OR_RETURN(const ProductTiming timing, TuneOne(name, problem));
+      if (report) report(timing);
+    }
+    return timings_.Save();
+  }
+
+ private:
+  Status Failed(std::string_view what, cublasStatus_t status, const GemmProblem& problem) const {
+    const std::string text = Cat(problem.Name(), ": ", what, ": ", library_.GetStatusString(status));
+    return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE
+               ? absl::UnimplementedError(text)
+               : Failure("cuBLASLt: ", text);
+  }
+
+  StatusOr<std::shared_ptr<Product>> Describe(const GemmProblem& p) const {
+    auto product = std::make_shared<Product>();
+    product->library = &library_;
+    product->handle = handle_;
+    product->stream = stream_;
+    product->problem = p;
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    const auto keep = [&](cublasStatus_t next) {
+      if (status == CUBLAS_STATUS_SUCCESS) status = next;
+    };
+    const bool wide = p.y.dtype == DType::kF64;
+    keep(library_.MatmulDescCreate(&product->operation, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                   wide ? CUDA_R_64F : CUDA_R_32F));
+    if (status != CUBLAS_STATUS_SUCCESS) return Failed("describing the product", status, p);
+    const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
+      keep(library_.MatmulDescSetAttribute(product->operation, attribute, &value, sizeof value));
+    };
+    const cublasOperation_t first = p.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasOperation_t second = p.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    set(CUBLASLT_MATMUL_DESC_TRANSA, first);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, second);
+    const cublasLtEpilogue_t epilogue = EpilogueOf(p);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    if (p.bias != nullptr) {
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
+      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOfCuda(p.bias_dtype));
+    }
+    if (p.aux != nullptr) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.aux);
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.aux_leading);
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, TypeOfCuda(p.y.dtype));
+    }
+    const auto layout = [&](cublasLtMatrixLayout_t& to, const GemmMatrix& matrix, int64_t rows, int64_t columns) {
+      if (matrix.transposed) std::swap(rows, columns);
+      keep(library_.MatrixLayoutCreate(&to, TypeOfCuda(matrix.dtype), static_cast<uint64_t>(rows),
+                                       static_cast<uint64_t>(columns), matrix.leading));
+      if (to == nullptr || p.batch == 1) return;
+      const auto batch = static_cast<int32_t>(p.batch);
+      keep(library_.MatrixLayoutSetAttribute(to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch));
+      keep(library_.MatrixLayoutSetAttribute(to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &matrix.batch_stride,
+                                             sizeof matrix.batch_stride));
+    };
+    layout(product->a, p.b, p.n, p.k);
+    layout(product->b, p.a, p.k, p.m);
+    layout(product->y, p.y, p.n, p.m);
+    if (status != CUBLAS_STATUS_SUCCESS) return Failed("describing the product", status, p);
+    return product;
+  }
+
+  // At least one, the most promising first.
+  StatusOr<std::vector<cublasLtMatmulHeuristicResult_t>> Algorithms(const Product& product, int most) const {
+    cublasLtMatmulPreference_t preference = nullptr;
+    cublasStatus_t status = library_.MatmulPreferenceCreate(&preference);
+    if (status != CUBLAS_STATUS_SUCCESS) return Failed("asking for an algorithm", status, product.problem);
+    const size_t workspace = kGemmWorkspaceBytes;
+    library_.MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                          sizeof workspace);
+    // What addresses are multiples of: offsets in the plan are of 64, a matrix inside another's rows may be of less.
+    const auto align = [&](cublasLtMatmulPreferenceAttributes_t attribute, const void* address) {
+      uint32_t bytes = 256;
+      while (bytes > 1 && reinterpret_cast<uintptr_t>(address) % bytes != 0) bytes /= 2;
+      library_.MatmulPreferenceSetAttribute(preference, attribute, &bytes, sizeof bytes);
+    };
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, product.problem.b.data);
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, product.problem.a.data);
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+          product.problem.c != nullptr ? product.problem.c : product.problem.y.data);
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, product.problem.y.data);
+    std::vector<cublasLtMatmulHeuristicResult_t> found(static_cast<size_t>(most));
+    int count = 0;
+    status = library_.MatmulAlgoGetHeuristic(handle_, product.operation, product.a, product.b, product.y, product.y,
+                                             preference, most, found.data(), &count);
+    library_.MatmulPreferenceDestroy(preference);
+    if (status == CUBLAS_STATUS_SUCCESS && count == 0) status = CUBLAS_STATUS_NOT_SUPPORTED;
+    if (status != CUBLAS_STATUS_SUCCESS) return Failed("no algorithm", status, product.problem);
+    found.resize(static_cast<size_t>(count));
+    return found;
+  }
+
+  StatusOr<ProductTiming> TuneOne(const std::string& name, const GemmProblem& problem);
+
+  Library library_{};
+  cudaStream_t stream_ = nullptr;
+  cublasLtHandle_t handle_ = nullptr;
+  GemmTimings timings_;
+  std::map<std::string, GemmProblem> bound_;  // what Tune() times
+};
+
+// Every algorithm that cuBLASLt suggests, on the problem's own memory: three runs to warm up, the median of nine. An
+// output that is also read (c) only grows by that; a step that follows writes everything anew.
+StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
+  constexpr int kMost = 24, kWarm = 2, kRuns = 9;
+  ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, Describe(problem));
+  ASSIGN_OR_RETURN(const std::vector<cublasLtMatmulHeuristicResult_t> found, Algorithms(*product, kMost));
+  void* workspace = nullptr;
+  if (cudaMalloc(&workspace, kGemmWorkspaceBytes) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
+  cudaEvent_t begin = nullptr, end = nullptr;
+  cudaEventCreate(&begin);
+  cudaEventCreate(&end);
+  ProductTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
+  size_t best = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    product->algorithm = found[i].algo;
+    product->workspace = found[i].workspaceSize;
+    std::vector<float> times;
+    for (int run = 0; run < kWarm + kRuns; ++run) {
+      cudaEventRecord(begin, stream_);
+      if (product->Run(workspace) != CUBLAS_STATUS_SUCCESS) break;
+      cudaEventRecord(end, stream_);
+      if (cudaEventSynchronize(end) != cudaSuccess) break;
+      float ms = 0;
+      cudaEventElapsedTime(&ms, begin, end);
+      if (run >= kWarm) times.push_back(ms);
+    }
+    if (times.size() < kRuns) continue;
+    std::nth_element(times.begin(), times.begin() + kRuns / 2, times.end());
+    const double seconds = times[kRuns / 2] * 1e-3;
+    if (i == 0) timing.default_seconds = seconds;
+    if (timing.best_seconds == 0 || seconds < timing.best_seconds) {
+      timing.best_seconds = seconds;
+      best = i;
+    }
+    ++timing.algorithms;
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaFree(workspace);
+  timings_.Set(name, std::string_view(reinterpret_cast<const char*>(&found[best].algo), sizeof found[best].algo));
+  return timing;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Gemm>> MakeGemm(cudaStream_t stream, int sm) { return CublasLt::Create(stream, sm); }
+
+}  // namespace gptc
