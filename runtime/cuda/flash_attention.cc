@@ -33,7 +33,9 @@ enum class Kernels { kNone, kPlainF32, kPlainBf16, kTensorCores };
 
 Kernels KernelsOf(const TensorView& qkv, const FlashArguments& flash) {
   const DType dtype = qkv.type.dtype;
-  if (dtype == DType::kBF16 && cuda::FlashOnTensorCores(flash.head_size, flash.scale)) return Kernels::kTensorCores;
+  if (dtype == DType::kBF16 && cuda::FlashOnTensorCores(flash.tokens, flash.heads, flash.head_size, flash.scale)) {
+    return Kernels::kTensorCores;
+  }
   if (flash.head_size > cuda::kFlashPlainHead) return Kernels::kNone;
   return dtype == DType::kF32 ? Kernels::kPlainF32 : dtype == DType::kBF16 ? Kernels::kPlainBf16 : Kernels::kNone;
 }

@@ -35,14 +35,16 @@ __global__ void __launch_bounds__(kFlashThreads, 2) FlashForwardKernel(FlashArgu
   const bf16* const v = k + head.stride / 3;
 
   const auto stage = [&](int tile) { return shared + tile % kFlashStages * (2 * Sizes::kTileBytes); };
+  const TileCopy<kDim> copy_keys(k, head.stride, args.tokens, args.head_size);
+  const TileCopy<kDim> copy_values(v, head.stride, args.tokens, args.head_size);
   const auto copy = [&](int tile) {
     if (tile < tiles) {
-      CopyTile<kDim, kTile>(stage(tile), k, head.stride, tile * kTile, args.tokens, args.head_size);
-      CopyTile<kDim, kTile>(stage(tile) + Sizes::kTileBytes, v, head.stride, tile * kTile, args.tokens, args.head_size);
+      copy_keys.template Start<kTile>(stage(tile), tile * kTile);
+      copy_values.template Start<kTile>(stage(tile) + Sizes::kTileBytes, tile * kTile);
     }
     ptx::CopyCommit();
   };
-  CopyTile<kDim, Sizes::kRows>(stage(2), q, head.stride, first, args.tokens, args.head_size);
+  TileCopy<kDim>(q, head.stride, args.tokens, args.head_size).template Start<Sizes::kRows>(stage(2), first);
   ptx::CopyCommit();
   copy(0);
   copy(1);

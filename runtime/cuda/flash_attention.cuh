@@ -34,9 +34,10 @@ struct FlashArguments {
 
 inline constexpr int kFlashPlainHead = 400;
 
-// Whether the tensor cores' kernels take bf16 heads of this size and scale.
-inline bool FlashOnTensorCores(int64_t head_size, double scale) {
-  return head_size % 8 == 0 && head_size <= 128 && scale > 0;
+// Whether the tensor cores' kernels take such heads of bf16. They count a sequence's elements by 32 bits.
+inline bool FlashOnTensorCores(int64_t tokens, int64_t heads, int64_t head_size, double scale) {
+  return head_size % 8 == 0 && head_size <= 128 && scale > 0 &&
+         3 * heads * head_size * (tokens + 512) < int64_t{1} << 32;
 }
 
 // Write y and lse. Read qkv: 6BTC bytes, once if k and v of the heads in flight stay in the L2 cache; write 2BTC.

@@ -48,16 +48,18 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   const bf16* const v = k + head.stride / 3;
 
   const auto stage = [&](int tile) { return shared + tile % kFlashStages * (2 * Sizes::kTileBytes); };
+  const TileCopy<kDim> copy_keys(k, head.stride, args.tokens, args.head_size);
+  const TileCopy<kDim> copy_values(v, head.stride, args.tokens, args.head_size);
   const auto copy = [&](int tile) {
     if (tile < tiles) {
-      CopyTile<kDim, Sizes::kTile>(stage(tile), k, head.stride, tile * Sizes::kTile, args.tokens, args.head_size);
-      CopyTile<kDim, Sizes::kTile>(stage(tile) + Sizes::kTileBytes, v, head.stride, tile * Sizes::kTile, args.tokens,
-                                   args.head_size);
+      copy_keys.template Start<Sizes::kTile>(stage(tile), tile * Sizes::kTile);
+      copy_values.template Start<Sizes::kTile>(stage(tile) + Sizes::kTileBytes, tile * Sizes::kTile);
     }
     ptx::CopyCommit();
   };
-  CopyTile<kDim, Sizes::kRows>(stage(1), q, head.stride, first, args.tokens, args.head_size);
-  CopyTile<kDim, Sizes::kRows>(stage(2), dy + head.merged, head.stride / 3, first, args.tokens, args.head_size);
+  TileCopy<kDim>(q, head.stride, args.tokens, args.head_size).template Start<Sizes::kRows>(stage(1), first);
+  TileCopy<kDim>(dy + head.merged, head.stride / 3, args.tokens, args.head_size)
+      .template Start<Sizes::kRows>(stage(2), first);
   ptx::CopyCommit();
   copy(0);
 
@@ -215,7 +217,8 @@ template <int kDim, bool kGeneral>
 __global__ void __launch_bounds__(kFlashThreads, 2)
     FlashBackwardKeysKernel(FlashArguments args, const bf16* dy, const float* lse, const float* sums, bf16* dqkv) {
   using Sizes = FlashSizes<kDim>;
-  constexpr int kStrips = Sizes::kStrips, kStep = 32, kTile = Sizes::kTile;
+  constexpr int kStrips = Sizes::kStrips, kTile = Sizes::kTile;
+  constexpr int kStep = kGeneral && kDim == 64 ? 16 : 32;  // the general kernel keeps more in registers
   GPTC_DYNAMIC_SHARED(shared);
   unsigned char* const own_keys = shared + Sizes::kStagesBytes;
   unsigned char* const own_values = own_keys + Sizes::kRowsBytes;
@@ -231,11 +234,12 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   const bf16* const v = k + head.stride / 3;
 
   const auto stage = [&](int tile) { return shared + (tile - begin) % kFlashStages * (2 * Sizes::kTileBytes); };
+  const TileCopy<kDim> copy_queries(q, head.stride, args.tokens, args.head_size);
+  const TileCopy<kDim> copy_gradients(dy + head.merged, head.stride / 3, args.tokens, args.head_size);
   const auto copy = [&](int tile) {
     if (tile < end) {
-      CopyTile<kDim, kTile>(stage(tile), q, head.stride, tile * kTile, args.tokens, args.head_size);
-      CopyTile<kDim, kTile>(stage(tile) + Sizes::kTileBytes, dy + head.merged, head.stride / 3, tile * kTile,
-                            args.tokens, args.head_size);
+      copy_queries.template Start<kTile>(stage(tile), tile * kTile);
+      copy_gradients.template Start<kTile>(stage(tile) + Sizes::kTileBytes, tile * kTile);
     }
     ptx::CopyCommit();
   };
@@ -250,8 +254,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   };
   const auto statistics_of = [&](int tile) { return statistics + (tile - begin) % kFlashStages * (2 * kTile); };
 
-  CopyTile<kDim, Sizes::kRows>(own_keys, k, head.stride, first, args.tokens, args.head_size);
-  CopyTile<kDim, Sizes::kRows>(own_values, v, head.stride, first, args.tokens, args.head_size);
+  TileCopy<kDim>(k, head.stride, args.tokens, args.head_size).template Start<Sizes::kRows>(own_keys, first);
+  TileCopy<kDim>(v, head.stride, args.tokens, args.head_size).template Start<Sizes::kRows>(own_values, first);
   copy(begin);
   copy(begin + 1);
   if (has_statistic) {
@@ -281,6 +285,9 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       float weights[kStrips][kStep / 8][4];
       Clear(weights);
       MultiplyTransposed<kDim, kStep>(weights, own_keys, own_row, query_tile, step, place);
+      float products[kStrips][kStep / 8][4];
+      Clear(products);
+      MultiplyTransposed<kDim, kStep>(products, own_values, own_row, gradient_tile, step, place);
 #pragma unroll
       for (int n = 0; n < kStep / 8; ++n) {
         const float2 shift = *reinterpret_cast<const float2*>(shifts + step + 8 * n + lane % 4 * 2);
@@ -327,7 +334,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
           const FlashDropout dropout(args, head);
           kept = reinterpret_cast<uint32_t*>(statistics + kFlashStages * 2 * kTile) + warp * kStep;
           __syncwarp();
-          kept[lane] = dropout.Kept32(dropout.Element(query + lane, own_first, args.tokens));
+          if (lane < kStep) kept[lane] = dropout.Kept32(dropout.Element(query + lane, own_first, args.tokens));
           __syncwarp();
         }
       }
@@ -354,9 +361,6 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       } else {
         Accumulate<kDim, kStep>(value_sums, weights, gradient_tile, step, place);
       }
-      float products[kStrips][kStep / 8][4];
-      Clear(products);
-      MultiplyTransposed<kDim, kStep>(products, own_values, own_row, gradient_tile, step, place);
 #pragma unroll
       for (int n = 0; n < kStep / 8; ++n) {
         const float2 sum = *reinterpret_cast<const float2*>(shifts + kTile + step + 8 * n + lane % 4 * 2);

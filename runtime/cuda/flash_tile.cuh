@@ -59,22 +59,35 @@ struct TileLane {
   }
 };
 
-// Starts copying rows first .. first + kRows - 1 of a matrix of `rows` rows, `stride` elements apart and `columns`
-// long, into a tile; what lies outside becomes 0. All threads of the block take part.
-template <int kDim, int kRows>
-__device__ __forceinline__ void CopyTile(unsigned char* tile, const bf16* matrix, int64_t stride, int first, int rows,
-                                         int columns) {
-  constexpr int kChunks = kDim / 8, kStep = kFlashThreads / kChunks;
-  static_assert(kRows % kStep == 0);
-  const int chunk = threadIdx.x % kChunks, own = threadIdx.x / kChunks;
-  const bf16* from = matrix + (first + own) * stride + chunk * 8;
+// A thread's part in copying rows of a matrix of `rows` rows, `columns` long, into tiles; what lies outside becomes 0.
+// Places in the matrix are 32-bit numbers, relative to a pointer that is the same for all threads: of what the kernels
+// lack most, registers, this takes two.
+template <int kDim>
+struct TileCopy {
+  static constexpr int kChunks = kDim / 8, kStep = kFlashThreads / kChunks;  // rows from one of its chunks to the next
+  const bf16* matrix;
+  uint32_t stride;  // in elements
+  uint32_t own;     // its chunk of row 0
+  int valid;        // rows from its own on; 0 or less: its chunk lies behind the row's end
+
+  __device__ __forceinline__ TileCopy(const bf16* matrix, int64_t stride, int rows, int columns)
+      : matrix(matrix),
+        stride(static_cast<uint32_t>(stride)),
+        own(threadIdx.x / kChunks * static_cast<uint32_t>(stride) + threadIdx.x % kChunks * 8),
+        valid(static_cast<int>(threadIdx.x % kChunks * 8) < columns ? rows - static_cast<int>(threadIdx.x / kChunks)
+                                                                    : 0) {}
+  // Starts copying rows first .. first + kRows - 1. All threads of the block take part.
+  template <int kRows>
+  __device__ __forceinline__ void Start(unsigned char* tile, int first) const {
+    static_assert(kRows % kStep == 0 && kStep % 8 == 0);
+    unsigned char* const to = tile + TileOffset<kDim>(threadIdx.x / kChunks, threadIdx.x % kChunks);
+    const int left = valid - first;
 #pragma unroll
-  for (int i = 0; i < kRows / kStep; ++i) {
-    const int row = own + i * kStep;
-    const bool valid = first + row < rows && chunk * 8 < columns;
-    ptx::CopyAsync16(tile + TileOffset<kDim>(row, chunk), valid ? from + i * kStep * stride : matrix, valid);
+    for (int i = 0; i < kRows / kStep; ++i) {
+      ptx::CopyAsync16(to + i * kStep * kDim * 2, matrix + (own + (first + i * kStep) * stride), i * kStep < left);
+    }
   }
-}
+};
 
 // The a operands of a warp's rows: all of them in registers.
 template <int kDim>
