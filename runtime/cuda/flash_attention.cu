@@ -15,13 +15,13 @@ namespace {
 
 constexpr float kGrowth = 8;
 
-// kGeneral: dropout or segments.
-template <int kDim, bool kGeneral>
-__global__ void __launch_bounds__(kFlashThreads, 2) FlashForwardKernel(FlashArguments args, bf16* y, float* lse) {
+// kGeneral: dropout or segments. A tile is taken in steps of kStep keys, whose scores are in registers at once; these
+// must let kResident blocks live on a multiprocessor.
+template <int kDim, bool kGeneral, int kStep, int kResident>
+__global__ void __launch_bounds__(kFlashThreads, kResident)
+    FlashForwardKernel(FlashArguments args, bf16* y, float* lse) {
   using Sizes = FlashSizes<kDim>;
   constexpr int kStrips = Sizes::kStrips, kTile = Sizes::kTile;
-  // The general kernel keeps more in registers, and takes its tile in halves.
-  constexpr int kStep = kGeneral ? 32 : kTile;
   GPTC_DYNAMIC_SHARED(shared);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int blocks = (args.tokens + Sizes::kRows - 1) / Sizes::kRows;
@@ -214,8 +214,8 @@ void Run(cudaStream_t stream, const FlashArguments& args, bf16* y, float* lse) {
   const bool general = args.scalars != nullptr || args.segments != nullptr;
   const size_t shared = Sizes::kStagesBytes + (general ? Sizes::kRows * 2 * sizeof(uint32_t) : 0);
   const unsigned grid = BlocksFor(args.tokens, Sizes::kRows) * static_cast<unsigned>(args.batch * args.heads);
-  Launch(stream, general ? FlashForwardKernel<kDim, true> : FlashForwardKernel<kDim, false>, dim3(grid),
-         dim3(kFlashThreads), shared, args, y, lse);
+  Launch(stream, general ? FlashForwardKernel<kDim, true, 32, 2> : FlashForwardKernel<kDim, false, Sizes::kTile, 2>,
+         dim3(grid), dim3(kFlashThreads), shared, args, y, lse);
 }
 
 }  // namespace
