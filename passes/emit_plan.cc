@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "passes/generate_kernels.h"
 #include "passes/operation_counts.h"
 #include "passes/plan_memory.h"
 
@@ -120,6 +121,9 @@ StatusOr<plan::PlanT> EmitPlan(const Module& module, const PassContext& context,
     plan.arena_bytes = std::max(plan.arena_bytes, plan.entries.back()->arena_bytes);
     plan.arena_lower_bound = std::max(plan.arena_lower_bound, plan.entries.back()->arena_lower_bound);
   }
+  if (options.generate) {
+    ASSIGN_OR_RETURN(plan.generated, GenerateKernels(module, options.target));
+  }
   for (const Remark& remark : context.remarks()) {
     auto out = std::make_unique<plan::RemarkT>();
     out->pass = remark.pass;
@@ -128,6 +132,7 @@ StatusOr<plan::PlanT> EmitPlan(const Module& module, const PassContext& context,
     out->text = remark.text;
     plan.remarks.push_back(std::move(out));
   }
+  if (!options.generate) return plan;
   if (Status valid = ValidatePlan(plan); !valid.ok()) {
     return absl::InternalError(Cat("the compiler made a plan that its own checks refuse: ", valid.message()));
   }

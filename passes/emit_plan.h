@@ -17,6 +17,9 @@ struct EmitOptions {
   std::string target;                                        // "cpu:avx512"
   std::string precision;                                     // "f32"
   std::vector<std::pair<std::string, std::string>> options;  // of the compilation
+  // Whether the kernels of `fused` ops are generated for targets of CUDA. Without them such a plan only tells what it
+  // would take.
+  bool generate = true;
 };
 
 StatusOr<plan::PlanT> EmitPlan(const Module& module, const PassContext& context, const EmitOptions& options);

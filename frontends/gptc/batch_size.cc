@@ -10,6 +10,7 @@ StatusOr<BatchAdvice> LargestBatch(const Module& module, CompileOptions options,
   const int64_t budget = options.memory_budget;
   options.memory_budget = 1;  // which nothing meets: the passes do what they can
   options.instrument = {};
+  options.generate = false;
   std::map<int64_t, int64_t> taken;
   auto bytes = [&](int64_t batch) -> StatusOr<int64_t> {
     if (auto known = taken.find(batch); known != taken.end()) return known->second;

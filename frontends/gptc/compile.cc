@@ -133,6 +133,7 @@ class CompileCommand : public Subcommand {
       LogVerbose(
           absl::StrFormat("%-24s %8.2f ms%s", record.name, record.milliseconds, record.changed ? "" : "  unchanged"));
     }
+    for (const std::string& note : result.notes) Log(Cat("note: ", note));
     if (result.plan.precision == "bf16" && !HasBf16Products(result.plan.target)) {
       Log(Cat("note: ", result.plan.target, " has no products of bf16: they are computed in f32"));
     }

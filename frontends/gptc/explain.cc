@@ -179,6 +179,7 @@ class ExplainCommand : public Subcommand {
     StatusOr<CompileOptions> options = OptionsOf(*plan_);
     StatusOr<Module> module = SourceOf(*plan_);
     if (!options.ok() || !module.ok()) return;  // made by a compiler that knew other options
+    options->generate = false;
     // Held against what this compiler makes of the same options: the plan may be another's.
     StatusOr<Compilation> whole = Compile(*module, *options);
     if (!whole.ok()) return;

@@ -11,6 +11,7 @@
 #include "frontends/gptc/plan_facts.h"
 #include "nlohmann/json.hpp"
 #include "runtime/formats/files.h"
+#include "runtime/plan/generated.h"
 #include "runtime/plan/workspace.h"
 
 namespace gptc {
@@ -31,12 +32,18 @@ class InspectCommand : public Subcommand {
     app.add_option("-o,--output", picture_, "x.svg: the memory as a picture, step by step")->group("Show");
     app.add_flag("--kernels", kernels_, "Each kernel: launches, operations, bytes")->group("Show");
     app.add_flag("--flops", flops_, "Each entry point: kernels, operations, bytes")->group("Show");
+    app.add_option(
+           "--source", source_,
+           "CUDA source of the generated kernels with OP in their names, or of one by its INDEX; 'list' lists them")
+        ->type_name("OP|INDEX")
+        ->group("Show");
     app.add_flag("--json", json_, "As JSON");
     app.footer("Example:\n  gptc inspect plan.fb --memory -o memory.svg");
   }
 
   Status Run() override {
     ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ReadPlan(path_));
+    if (!source_.empty()) return ShowSource(*plan);
     if (!picture_.empty() && !picture_.ends_with(".svg"))
       return UsageError("-o ", picture_, ": the picture is an SVG; give it a name that ends in .svg");
     std::optional<EntryMemory> memory;
@@ -156,7 +163,32 @@ class InspectCommand : public Subcommand {
                       near.empty() ? "" : Cat("; did you mean '", near, "'?"));
   }
 
-  std::string path_, entry_, picture_;
+  Status ShowSource(const plan::PlanT& plan) const {
+    if (plan.generated == nullptr) {
+      return InvalidArgument(
+          path_, ": the plan has no generated kernels: targets of CUDA have, for fused ops; this is ", plan.target);
+    }
+    if (source_ == "list") {
+      std::string list;
+      for (size_t i = 0; i < plan.generated->kernels.size(); ++i)
+        list += absl::StrFormat("%4d  %s\n", i, plan.generated->kernels[i]->name);
+      return WriteOutput("-", list);
+    }
+    const bool by_index = source_.find_first_not_of("0123456789") == std::string::npos;
+    std::string text;
+    for (size_t i = 0; i < plan.generated->kernels.size(); ++i) {
+      const plan::GeneratedKernelT& kernel = *plan.generated->kernels[i];
+      if (by_index ? source_ != Cat(i) : kernel.name.find(source_) == std::string::npos) continue;
+      text += Cat(text.empty() ? "" : "\n", "// ", kernel.name, "\n", kernel.source);
+    }
+    if (text.empty()) {
+      return UsageError("--source ", source_, ": none of the plan's ", plan.generated->kernels.size(),
+                        " generated kernels; --source list lists them");
+    }
+    return WriteOutput("-", text);
+  }
+
+  std::string path_, entry_, picture_, source_;
   bool memory_ = false, kernels_ = false, flops_ = false, json_ = false;
 };
 

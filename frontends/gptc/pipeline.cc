@@ -19,6 +19,7 @@
 #include "passes/fuse_linear.h"
 #include "passes/fuse_residual_norm.h"
 #include "passes/mixed_precision.h"
+#include "passes/nvrtc.h"
 #include "passes/pack_weights.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
@@ -142,9 +143,19 @@ StatusOr<Compilation> Compile(Module module, const CompileOptions& options,
   InstrumentOptions instrument = options.instrument;
   instrument.disabled = options.disabled;
   Compilation result;
+  // Clusters are worth making only where there is a compiler for their kernels. Single ops have kernels everywhere.
+  const bool clusters =
+      std::find(options.disabled.begin(), options.disabled.end(), "fuse_elementwise") == options.disabled.end();
+  if (target.starts_with("cuda:") && clusters) {
+    if (const Status nvrtc = FindNvrtc(); !nvrtc.ok()) {
+      instrument.disabled.push_back("fuse_elementwise");
+      result.notes.push_back(Cat("clusters of elementwise ops are left unfused: ", Message(nvrtc)));
+    }
+  }
   ASSIGN_OR_RETURN(result.passes, RunPasses(module, Pipeline(), instrument, context));
   EmitOptions emit{
       .compiler = GPTC_VERSION, .target = target, .precision = std::string(NameOf(compute)), .options = {}};
+  emit.generate = options.generate;
   if (options.loss_chunk > 0) emit.options.emplace_back("loss_chunk", Cat(options.loss_chunk));
   for (const std::string& name : options.disabled) emit.options.emplace_back("disable", name);
   if (options.residual != DType::kF32) emit.options.emplace_back("residual", NameOf(options.residual));

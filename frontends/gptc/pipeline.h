@@ -28,6 +28,7 @@ struct CompileOptions {
   int64_t memory_budget = 0;  // bytes that `recompute` works towards; 0: none. Compilation says whether it got there
   int64_t loss_chunk = 0;     // rows of logits that exist at a time; 0: all
   std::vector<std::string> disabled;
+  bool generate = true;  // kernels of `fused` ops for targets of CUDA; else the plan is for looking at
   InstrumentOptions instrument;  // `disabled` is filled in from above
 };
 
@@ -35,6 +36,7 @@ struct Compilation {
   plan::PlanT plan;
   int64_t peak_bytes = 0;  // what training takes on as many threads as this machine has
   std::vector<PassRecord> passes;
+  std::vector<std::string> notes;  // what the user should know, a line each
 };
 
 // Binds, runs the pipeline, emits. `after_bind` sees the bound module before the first pass.

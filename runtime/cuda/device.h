@@ -8,6 +8,7 @@
 #include <string>
 
 #include "runtime/cuda/gemm.h"
+#include "runtime/cuda/generated.h"
 #include "runtime/exec/device.h"
 
 namespace gptc {
@@ -21,11 +22,15 @@ class CudaDevice : public Device {
 
   cudaStream_t stream() const { return stream_; }
   Gemm& gemm() { return *gemm_; }
+  const GeneratedKernels& generated() const { return generated_; }
   int sm() const { return sm_; }                            // 90: compute capability 9.0
   int multiprocessors() const { return multiprocessors_; }  // for grids that fill the chip
 
   std::string name() const override { return name_; }
   KernelFactory Kernel(std::string_view op) const override;
+  Status LoadKernels(const plan::PlanT& plan) override {
+    return plan.generated == nullptr ? OkStatus() : generated_.Load(*plan.generated, sm_);
+  }
   StatusOr<Region> Allocate(size_t bytes, std::string_view what) override;
   StatusOr<Region> AllocateHost(size_t bytes, std::string_view what) override;
   int64_t AvailableMemory() const override;
@@ -45,6 +50,7 @@ class CudaDevice : public Device {
   int sm_ = 0, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<Gemm> gemm_;
+  GeneratedKernels generated_;
   cudaError_t enqueueing_ = cudaSuccess;  // the first error of recording since the last Synchronize()
 };
 

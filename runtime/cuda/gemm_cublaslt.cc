@@ -15,7 +15,7 @@
 #include "runtime/cuda/device.h"
 #include "runtime/cuda/gemm.h"
 #include "runtime/cuda/gemm_timings.h"
-#include "runtime/cuda/library.h"
+#include "ir/base/library.h"
 
 namespace gptc {
 namespace {

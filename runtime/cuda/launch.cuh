@@ -39,14 +39,17 @@ void Launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
             Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #ifdef GPTC_SIMT
-  (void)stream;
-  ::gptc::simt::RunGrid(grid, block, shared_bytes, [=] { kernel(static_cast<Parameters>(arguments)...); });
+  ::gptc::simt::EnqueueGrid(
+      stream, grid, block, shared_bytes, [=] { kernel(static_cast<Parameters>(arguments)...); },
+      reinterpret_cast<const void*>(kernel));
 #else
   if (shared_bytes > kPlainSharedBytes) {
     cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
   }
-  kernel<<<grid, block, shared_bytes, stream> > >(static_cast<Parameters>(arguments)...);
+  // clang-format off
+  kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
+  // clang-format on
 #endif
 }
 

@@ -16,7 +16,7 @@
 namespace gptc {
 
 inline constexpr int kPlanMajor = 1;
-inline constexpr int kPlanMinor = 0;
+inline constexpr int kPlanMinor = 1;
 inline constexpr int64_t kBufferAlignment = 64;
 
 // The bytes of a plan file, with its content hash.

@@ -6,6 +6,7 @@
 
 #include "ir/base/infer.h"
 #include "ir/base/op_table.h"
+#include "runtime/plan/generated.h"
 #include "runtime/plan/plan.h"
 
 namespace gptc {
@@ -39,6 +40,27 @@ Status CheckAttribute(std::string_view what, const plan::AttributeT& attribute) 
   if (attribute.kind > plan::AttributeKind::Ints) return InvalidArgument(what, attribute.name, " has an unknown kind");
   if (attribute.kind == plan::AttributeKind::DType && (attribute.i < 0 || attribute.i >= kDTypeCount)) {
     return InvalidArgument(what, attribute.name, " is no element type");
+  }
+  return OkStatus();
+}
+
+// A launch that a GPU takes; what its code does is not looked at.
+Status CheckGenerated(const plan::GeneratedCodeT& code) {
+  constexpr uint32_t kMostColumns = (uint32_t{1} << 31) - 1, kMostRows = 65535, kMostThreads = 1024;
+  if (code.sm < 50 || code.sm > 999) return InvalidArgument("compute capability ", code.sm, " does not exist");
+  if (code.cubin.empty() && code.ptx.empty()) return InvalidArgument("there is no code");
+  std::set<std::string> names;
+  for (const auto& kernel : code.kernels) {
+    if (!names.insert(kernel->name).second) return InvalidArgument("two kernels are called ", kernel->name);
+    if (kernel->scratch_bytes < 0 || kernel->scratch_bytes > kMostBytes)
+      return InvalidArgument(kernel->name, " asks for an impossible scratch");
+    if (kernel->launches.empty()) return InvalidArgument(kernel->name, " launches nothing");
+    for (const auto& launch : kernel->launches) {
+      if (launch->columns > kMostColumns || launch->rows > kMostRows || launch->threads == 0 ||
+          launch->threads > kMostThreads)
+        return InvalidArgument(kernel->name, " launches ", launch->columns, " by ", launch->rows, " blocks of ",
+                               launch->threads, " threads");
+    }
   }
   return OkStatus();
 }
@@ -124,6 +146,11 @@ class EntryValidator {
     RETURN_IF_ERROR(CompleteAttributes(info, attributes));
     if (attributes.items().size() != step.attributes.size()) return InvalidArgument("attributes are missing");
     ASSIGN_OR_RETURN(std::vector<Type> results, InferTypes({info, inputs, attributes, {}, names}));
+    if (*op == Op::kFused && plan_.target.starts_with("cuda:")) {
+      const std::string name = GeneratedKernelName(attributes.Str("region"), inputs);
+      if (FindGeneratedKernel(plan_, name) == nullptr)
+        return InvalidArgument("its generated kernel ", name, " is missing");
+    }
     if (results.size() != step.results.size())
       return InvalidArgument("gives ", results.size(), " results, not ", step.results.size());
     for (size_t r = 0; r < results.size(); ++r) {
@@ -188,6 +215,7 @@ Status ValidatePlan(const plan::PlanT& plan) {
   for (size_t i = 1; i < places.size(); ++i) {
     if (places[i].first < places[i - 1].second) return InvalidArgument("two states overlap");
   }
+  if (plan.generated != nullptr) RETURN_IF_ERROR(Annotate(CheckGenerated(*plan.generated), "generated kernels"));
   names.clear();
   for (const auto& entry : plan.entries) {
     if (!names.insert(entry->name).second) return InvalidArgument("two entry points are called ", entry->name);

@@ -67,6 +67,18 @@ std::vector<OpCase> FusedCases() {
       "t0 = mul a0, a1; t1 = sum t0 {axes = [0]}; t2 = mul t0, a0; t3 = sum t2 {axes = [0]}; return t1, t3", 600);
   add("totals and columns", {BF16({90, 700})},
       "t0 = cast a0 {to = f32}; t1 = sum t0 {axes = [0]}; t2 = mean t0 {axes = [1], keep = true}; return t1, t2", 60);
+  add("wide bf16 totals", {BF16({300, 520}), BF16({300, 520})},
+      "t0 = gelu_backward a0, a1; t1 = sum t0 {axes = [0]}; t2 = cast t0 {to = f32}; t3 = sum t2 {axes = [0]}; "
+      "return t0, t1, t3",
+      60);
+  add("outer broadcasts, columns and totals", {F32({4, 3, 8}), F32({4, 1, 8}), F32({3, 1})},
+      "t0 = add a0, a1; t1 = mul t0, a2; t2 = mean t1 {axes = [2], keep = true}; t3 = sub t1, t2; t4 = sum t3 {axes = "
+      "[0, 1]}; return t3, t2, t4",
+      10);
+  add("long rows of four operands", {F32({2, 9001}), F32({9001}), F32({2, 9001}), F32({2, 9001})},
+      "t0 = mul a0, a1; t1 = add t0, a2; t2 = reduce_max t1 {axes = [1], keep = true}; t3 = sub t1, t2; t4 = max t3, a3; "
+      "t5 = mean t4 {axes = [1], keep = true}; t6 = sub t4, t5; return t6, t5",
+      10);
   add("no rows", {F32({0, 5}), F32({5})}, "t0 = add a0, a1; t1 = sum t0 {axes = [0]}; return t0, t1");
   add("no columns", {F32({3, 0})}, "t0 = neg a0; t1 = reduce_max t0 {axes = [1], keep = true}; return t0, t1");
   add("every function", {F32({6, 50}, Fill::kPositive)},

@@ -6,8 +6,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -18,31 +16,13 @@
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/simd.h"
 #include "runtime/plan/workspace.h"
+#include "tests/op_cases/agreement.h"
 
 // After simd.h, which says which instruction sets there are.
 #include "hwy/highway.h"
 
 namespace gptc {
 namespace {
-
-// What a kernel may be off by, in parts of the result's size: for f32 a few units in the last place (transcendentals
-// take up to 4), for the 16-bit types one unit, as the neighbour may be the nearer one of a value computed in f32.
-double RelativeTolerance(DType dtype) {
-  switch (dtype) {
-    case DType::kF64:
-      return 1e-12;
-    case DType::kF32:
-      return 2e-6;
-    case DType::kBF16:
-      return 0x1.01p-7;
-    case DType::kF16:
-      return 0x1.01p-10;
-    default:
-      return 0;
-  }
-}
-// The part that is relative to the case's amplitude: the arithmetic's, which is f32 for the 16-bit types.
-double AmplitudeTolerance(DType dtype) { return dtype == DType::kF64 ? 1e-12 : IsFloat(dtype) ? 2e-6 : 0; }
 
 constexpr size_t kGuard = 64;
 constexpr unsigned char kPoison = 0xff;  // NaN in every float type, -1 in i32
@@ -74,66 +54,7 @@ class Buffer {
   unsigned char* memory_;
 };
 
-void Write(const HostTensor& tensor, void* to) {
-  for (size_t i = 0; i < tensor.data.size(); ++i) {
-    const double value = tensor.data[i];
-    switch (tensor.type.dtype) {
-      case DType::kF64:
-        static_cast<double*>(to)[i] = value;
-        break;
-      case DType::kF32:
-        static_cast<float*>(to)[i] = static_cast<float>(value);
-        break;
-      case DType::kBF16:
-        static_cast<uint16_t*>(to)[i] = Bf16FromFloat(static_cast<float>(value));
-        break;
-      case DType::kF16:
-        static_cast<uint16_t*>(to)[i] = F16FromFloat(static_cast<float>(value));
-        break;
-      case DType::kI32:
-        static_cast<int32_t*>(to)[i] = static_cast<int32_t>(value);
-        break;
-      case DType::kU16:
-        static_cast<uint16_t*>(to)[i] = static_cast<uint16_t>(value);
-        break;
-      case DType::kBool:
-        static_cast<uint8_t*>(to)[i] = value != 0;
-        break;
-    }
-  }
-}
-
-HostTensor Read(const Type& type, const void* from) {
-  HostTensor tensor(type);
-  for (size_t i = 0; i < tensor.data.size(); ++i) {
-    switch (type.dtype) {
-      case DType::kF64:
-        tensor.data[i] = static_cast<const double*>(from)[i];
-        break;
-      case DType::kF32:
-        tensor.data[i] = static_cast<const float*>(from)[i];
-        break;
-      case DType::kBF16:
-        tensor.data[i] = FloatFromBf16(static_cast<const uint16_t*>(from)[i]);
-        break;
-      case DType::kF16:
-        tensor.data[i] = FloatFromF16(static_cast<const uint16_t*>(from)[i]);
-        break;
-      case DType::kI32:
-        tensor.data[i] = static_cast<const int32_t*>(from)[i];
-        break;
-      case DType::kU16:
-        tensor.data[i] = static_cast<const uint16_t*>(from)[i];
-        break;
-      case DType::kBool:
-        tensor.data[i] = static_cast<const uint8_t*>(from)[i];
-        break;
-    }
-  }
-  return tensor;
-}
-
-using Bits = std::vector<std::vector<unsigned char>>;  // of each result
+using Bits = std::vector<Bytes>;  // of each result
 
 struct Arrangement {
   int threads = 1;
@@ -154,7 +75,8 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
   std::vector<TensorView> operands, results;
   for (const HostTensor& input : inputs) {
     buffers.push_back(std::make_unique<Buffer>(static_cast<size_t>(ByteCount(input.type))));
-    Write(input, buffers.back()->data());
+    const Bytes bytes = Encoded(input);
+    if (!bytes.empty()) std::memcpy(buffers.back()->data(), bytes.data(), bytes.size());
     operands.push_back({input.type, buffers.back()->data()});
   }
   for (size_t r = 0; r < types.size(); ++r) {
@@ -194,9 +116,7 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
     if (std::find(arrangement.shares.begin(), arrangement.shares.end(), static_cast<int>(i)) !=
         arrangement.shares.end())
       continue;
-    Buffer original(static_cast<size_t>(ByteCount(inputs[i].type)));
-    Write(inputs[i], original.data());
-    if (original.Contents() != buffers[i]->Contents()) return Failure("changed its input ", i);
+    if (Encoded(inputs[i]) != buffers[i]->Contents()) return Failure("changed its input ", i);
   }
   Bits bits;
   for (const TensorView& result : results) {
@@ -206,44 +126,8 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
   return bits;
 }
 
-// The arrangements in which results lie over operands: each permitted pair alone, and every result over its first
-// choice.
-std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs,
-                                       const std::vector<Type>& results) {
-  std::vector<std::vector<int>> sharings;
-  std::vector<int> all(results.size(), -1);
-  for (size_t r = 0; r < results.size(); ++r) {
-    for (int input : info.AliasCandidates(r, inputs.size())) {
-      if (inputs[input] != results[r]) continue;
-      std::vector<int> one(results.size(), -1);
-      one[r] = input;
-      sharings.push_back(one);
-      if (all[r] < 0 && std::find(all.begin(), all.end(), input) == all.end()) all[r] = input;
-    }
-  }
-  if (results.size() > 1 && std::count(all.begin(), all.end(), -1) < static_cast<int>(results.size()) - 1)
-    sharings.push_back(all);
-  return sharings;
-}
-
 void ExpectClose(const OpCase& op_case, const std::vector<HostTensor>& wanted, const Bits& bits) {
-  for (size_t r = 0; r < wanted.size(); ++r) {
-    const DType dtype = wanted[r].type.dtype;
-    const HostTensor got = Read(wanted[r].type, bits[r].data());
-    int failures = 0;
-    for (size_t i = 0; i < got.data.size() && failures < 5; ++i) {
-      const double x = got.data[i], y = wanted[r].data[i];
-      const double tolerance = RelativeTolerance(dtype) * std::abs(y) + AmplitudeTolerance(dtype) * op_case.amplitude;
-      // Numbers too small for the type's full precision may come out as 0.
-      const double least = dtype == DType::kF64 ? 1e-300 : 1.2e-38;
-      const bool same =
-          x == y || (std::isnan(x) && std::isnan(y)) || (std::isfinite(y) && std::abs(x - y) <= tolerance + least);
-      if (same) continue;
-      ++failures;
-      ADD_FAILURE() << "result " << r << ", element " << i << ": " << x << ", the reference gives " << y
-                    << " (tolerance " << tolerance << ")";
-    }
-  }
+  for (const std::string& difference : Differences(op_case, wanted, bits)) ADD_FAILURE() << difference;
 }
 
 class OpCases : public ::testing::TestWithParam<size_t> {
@@ -256,34 +140,13 @@ class OpCases : public ::testing::TestWithParam<size_t> {
   }
 };
 
-std::string CaseName(const ::testing::TestParamInfo<size_t>& info) {
-  std::string name;
-  for (char c : AllOpCases()[info.param].Name()) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
-      name.push_back(c);
-    } else if (!name.empty() && name.back() != '_') {
-      name.push_back('_');
-    }
-  }
-  return Cat(name, "_", info.param);
-}
-
-// The cases for which `applies`.
-std::vector<size_t> CasesWhere(bool (*applies)(const OpCase&)) {
-  std::vector<size_t> indices;
-  for (size_t i = 0; i < AllOpCases().size(); ++i) {
-    if (applies(AllOpCases()[i])) indices.push_back(i);
-  }
-  return indices;
-}
+std::string CaseName(const ::testing::TestParamInfo<size_t>& info) { return TestName(info.param); }
 
 TEST_P(OpCases, HaveTypes) {
   const auto types = ResultTypes(op_case(), InputTypes(op_case()));
   ASSERT_TRUE(types.ok()) << op_case().Name() << ": " << types.status();
   EXPECT_FALSE(types->empty());
 }
-
-bool HasKernel(const OpCase& op_case) { return InfoOf(op_case.op).execution == Execution::kKernel; }
 
 class CpuKernels : public OpCases {};
 

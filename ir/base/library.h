@@ -1,6 +1,6 @@
 // NVIDIA's libraries, opened at run time: one program runs with them and without.
-#ifndef GPTC_RUNTIME_CUDA_LIBRARY_H_
-#define GPTC_RUNTIME_CUDA_LIBRARY_H_
+#ifndef GPTC_IR_BASE_LIBRARY_H_
+#define GPTC_IR_BASE_LIBRARY_H_
 
 #include <initializer_list>
 #include <string>
@@ -38,4 +38,4 @@ std::string FileOfSymbol(const void* symbol);
 
 }  // namespace gptc
 
-#endif  // GPTC_RUNTIME_CUDA_LIBRARY_H_
+#endif  // GPTC_IR_BASE_LIBRARY_H_

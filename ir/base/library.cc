@@ -1,4 +1,4 @@
-#include "runtime/cuda/library.h"
+#include "ir/base/library.h"
 
 #include <dlfcn.h>
 #include <glob.h>
