@@ -1,5 +1,6 @@
-// Code that is loaded at run time, emulated, the last part of include/cuda_runtime.h: in place of a cubin stands a shared object of the host, which was compiled
-// from the same source (generated_code.h). From there on everything is as on a GPU.
+// Code that is loaded at run time, emulated, the last part of include/cuda_runtime.h: in place of a cubin stands a
+// shared object of the host, which was compiled from the same source (generated_code.h). From there on everything is as
+// on a GPU.
 #ifndef GPTC_TESTS_SIMT_LIBRARY_H_
 #define GPTC_TESTS_SIMT_LIBRARY_H_
 

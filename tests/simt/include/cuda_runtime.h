@@ -411,4 +411,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
+#include "tests/simt/library.h"
+
 #endif  // GPTC_TESTS_SIMT_INCLUDE_CUDA_RUNTIME_H_
