@@ -67,6 +67,8 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
     }
   }
 
+  [[maybe_unused]] SegmentRange range;
+  if constexpr (kGeneral) range = SegmentRange::Of<Sizes::kWarpRows>(args, head, own_first);
   for (int tile = 0; tile < tiles; ++tile) {
     ptx::CopyWait<1>();
     __syncthreads();
@@ -77,6 +79,9 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
     for (int step = 0; step < kTile; step += kStep) {
       const int key = tile * kTile + step;
       if (key >= keys || (args.causal && key >= own_first + Sizes::kWarpRows)) break;  // the warp sees none of them
+      if constexpr (kGeneral) {
+        if (!range.MayMeet<kStep>(key)) continue;
+      }
 
       float scores[kStrips][kStep / 8][4];
       Clear(scores);
@@ -99,15 +104,14 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
       }
       if constexpr (kGeneral) {
         if (args.segments != nullptr) {
-          const int32_t* const segments = args.segments + static_cast<int64_t>(head.b) * args.tokens;
 #pragma unroll
           for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-              const int own = SegmentOf(segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
+              const int own = SegmentOf(range.segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
 #pragma unroll
               for (int n = 0; n < kStep / 8; ++n) {
-                const int other = SegmentOf(segments, key + 8 * n + lane % 4 * 2 + e % 2, args.tokens);
+                const int other = SegmentOf(range.segments, key + 8 * n + lane % 4 * 2 + e % 2, args.tokens);
                 if (own != other) scores[m][n][e] = -INFINITY;
               }
             }
@@ -168,7 +172,7 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
           constexpr int kWords = kStep / 32;
           __syncwarp();
           for (int i = lane; i < Sizes::kWarpRows * kWords; i += kWarp) {
-            kept[i] = dropout.Kept32(dropout.Element(own_first + i / kWords, key + i % kWords * 32, args.tokens));
+            kept[i] = dropout.Kept<32>(dropout.Element(own_first + i / kWords, key + i % kWords * 32, args.tokens));
           }
           __syncwarp();
 #pragma unroll

@@ -34,7 +34,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     FlashBackwardQueriesKernel(FlashArguments args, const bf16* dy, const bf16* y, const float* lse, float* sums,
                                bf16* dqkv) {
   using Sizes = FlashSizes<kDim>;
-  constexpr int kStrips = Sizes::kStrips, kStep = 32;
+  constexpr int kStrips = Sizes::kStrips;
+  constexpr int kStep = kGeneral && kDim == 64 ? 16 : 32;  // the general kernel keeps more in registers
   GPTC_DYNAMIC_SHARED(shared);
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int blocks = (args.tokens + Sizes::kRows - 1) / Sizes::kRows;
@@ -117,6 +118,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   float result[kStrips][kDim / 8][4];
   Clear(result);
 
+  [[maybe_unused]] SegmentRange range;
+  if constexpr (kGeneral) range = SegmentRange::Of<Sizes::kWarpRows>(args, head, own_first);
   for (int tile = 0; tile < tiles; ++tile) {
     ptx::CopyWait<1>();
     __syncthreads();
@@ -127,6 +130,9 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     for (int step = 0; step < Sizes::kTile; step += kStep) {
       const int key = tile * Sizes::kTile + step;
       if (key >= args.tokens || (args.causal && key >= own_first + Sizes::kWarpRows)) break;
+      if constexpr (kGeneral) {
+        if (!range.MayMeet<kStep>(key)) continue;
+      }
       float scores[kStrips][kStep / 8][4], products[kStrips][kStep / 8][4];
       Clear(scores);
       MultiplyTransposed<kDim, kStep>(scores, queries, key_tile, step, place);
@@ -158,15 +164,15 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       }
       if constexpr (kGeneral) {
         if (args.segments != nullptr) {
-          const int32_t* const segments = args.segments + static_cast<int64_t>(head.b) * args.tokens;
 #pragma unroll
           for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-              const int own = SegmentOf(segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
+              const int own = SegmentOf(range.segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
 #pragma unroll
               for (int n = 0; n < kStep / 8; ++n) {
-                if (own != SegmentOf(segments, key + 8 * n + lane % 4 * 2 + e % 2, args.tokens)) scores[m][n][e] = 0;
+                if (own != SegmentOf(range.segments, key + 8 * n + lane % 4 * 2 + e % 2, args.tokens))
+                  scores[m][n][e] = 0;
               }
             }
           }
@@ -176,7 +182,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
           uint32_t* const kept = reinterpret_cast<uint32_t*>(shared + Sizes::kStagesBytes) + warp * Sizes::kWarpRows;
           __syncwarp();
           for (int i = lane; i < Sizes::kWarpRows; i += kWarp) {
-            kept[i] = dropout.Kept32(dropout.Element(own_first + i, key, args.tokens));
+            kept[i] = dropout.Kept<kStep>(dropout.Element(own_first + i, key, args.tokens));
           }
           __syncwarp();
 #pragma unroll
@@ -218,7 +224,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     FlashBackwardKeysKernel(FlashArguments args, const bf16* dy, const float* lse, const float* sums, bf16* dqkv) {
   using Sizes = FlashSizes<kDim>;
   constexpr int kStrips = Sizes::kStrips, kTile = Sizes::kTile;
-  constexpr int kStep = kGeneral && kDim == 64 ? 16 : 32;  // the general kernel keeps more in registers
+  constexpr int kStep = kGeneral && kDim == 64 ? 16 : 32;
   GPTC_DYNAMIC_SHARED(shared);
   unsigned char* const own_keys = shared + Sizes::kStagesBytes;
   unsigned char* const own_values = own_keys + Sizes::kRowsBytes;
@@ -269,6 +275,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   Clear(key_sums);
   Clear(value_sums);
 
+  [[maybe_unused]] SegmentRange range;
+  if constexpr (kGeneral) range = SegmentRange::Of<Sizes::kWarpRows>(args, head, own_first);
   for (int tile = begin; tile < end; ++tile) {
     ptx::CopyWait<1>();
     __syncthreads();
@@ -282,6 +290,9 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       const int query = tile * kTile + step;
       if (args.causal && query + kStep <= own_first) continue;  // none of them sees the warp's keys
       if (query >= args.tokens) break;
+      if constexpr (kGeneral) {
+        if (!range.MayMeet<kStep>(query)) continue;
+      }
       float weights[kStrips][kStep / 8][4];
       Clear(weights);
       MultiplyTransposed<kDim, kStep>(weights, own_keys, own_row, query_tile, step, place);
@@ -315,15 +326,14 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       [[maybe_unused]] uint32_t* kept = nullptr;
       if constexpr (kGeneral) {
         if (args.segments != nullptr) {
-          const int32_t* const segments = args.segments + static_cast<int64_t>(head.b) * args.tokens;
 #pragma unroll
           for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-              const int own = SegmentOf(segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
+              const int own = SegmentOf(range.segments, own_first + 16 * m + e / 2 * 8 + lane / 4, args.tokens);
 #pragma unroll
               for (int n = 0; n < kStep / 8; ++n) {
-                const int other = SegmentOf(segments, query + 8 * n + lane % 4 * 2 + e % 2, args.tokens);
+                const int other = SegmentOf(range.segments, query + 8 * n + lane % 4 * 2 + e % 2, args.tokens);
                 if (own != other) weights[m][n][e] = 0;
               }
             }
@@ -334,7 +344,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
           const FlashDropout dropout(args, head);
           kept = reinterpret_cast<uint32_t*>(statistics + kFlashStages * 2 * kTile) + warp * kStep;
           __syncwarp();
-          if (lane < kStep) kept[lane] = dropout.Kept32(dropout.Element(query + lane, own_first, args.tokens));
+          if (lane < kStep)
+            kept[lane] = dropout.Kept<Sizes::kWarpRows>(dropout.Element(query + lane, own_first, args.tokens));
           __syncwarp();
         }
       }

@@ -261,12 +261,13 @@ struct FlashDropout {
     return (words[0] >= threshold ? 1 : 0) | (words[1] >= threshold ? 2 : 0) | (words[2] >= threshold ? 4 : 0) |
            (words[3] >= threshold ? 8 : 0);
   }
-  // Bit i: whether element `element` + i is kept.
-  __device__ __forceinline__ uint32_t Kept32(uint64_t element) const {
+  // Bit i below kCount <= 32: whether element `element` + i is kept.
+  template <int kCount>
+  __device__ __forceinline__ uint32_t Kept(uint64_t element) const {
     const int shift = static_cast<int>(element % 4);
     uint64_t bits = 0;
 #pragma unroll 1
-    for (int i = 0; i < (shift == 0 ? 8 : 9); ++i) {
+    for (int i = 0; 4 * i < kCount + shift; ++i) {
       bits |= static_cast<uint64_t>(KeptOfBlock(element / 4 + i)) << (4 * i);
     }
     return static_cast<uint32_t>(bits >> shift);
@@ -277,6 +278,33 @@ struct FlashDropout {
 __device__ __forceinline__ int SegmentOf(const int32_t* segments, int token, int tokens) {
   return __ldg(segments + (token < tokens ? token : tokens - 1));
 }
+
+// The segments of a warp's rows, to pass over what none of them sees: with whole documents in a sequence, most of it.
+struct SegmentRange {
+  const int32_t* segments;  // of the sequence; null: there are none
+  int tokens, least = 0, most = 0;
+  // kCount <= 32 rows from `first` on.
+  template <int kCount>
+  static __device__ __forceinline__ SegmentRange Of(const FlashArguments& args, const FlashHeadOf& head, int first) {
+    SegmentRange range = {nullptr, args.tokens};
+    if (args.segments == nullptr) return range;
+    range.segments = args.segments + static_cast<int64_t>(head.b) * args.tokens;
+    range.least = range.most = SegmentOf(range.segments, first + threadIdx.x % kCount, args.tokens);
+#pragma unroll
+    for (int offset = kWarp / 2; offset > 0; offset /= 2) {
+      range.least = min(range.least, __shfl_xor_sync(0xffffffffu, range.least, offset));
+      range.most = max(range.most, __shfl_xor_sync(0xffffffffu, range.most, offset));
+    }
+    return range;
+  }
+  // Whether kCount <= 32 tokens from `first` on may be of one segment with any of the rows.
+  template <int kCount>
+  __device__ __forceinline__ bool MayMeet(int first) const {
+    if (segments == nullptr) return true;
+    const int other = SegmentOf(segments, first + threadIdx.x % kCount, tokens);
+    return __ballot_sync(0xffffffffu, least <= other && other <= most) != 0;
+  }
+};
 
 }  // namespace gptc::cuda
 
