@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "runtime/cuda/block.cuh"
+#include "runtime/cuda/numeric.cuh"
 
 namespace gptc::cuda {
 namespace {

@@ -23,9 +23,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "runtime/cuda/numeric.cuh"
-
 namespace gptc::cuda {
+
+struct bf16;  // numeric.cuh
 
 inline constexpr int kSortTile = 2048;
 inline constexpr int kSortRadix = 256;
