@@ -27,10 +27,10 @@ template <typename T>
 __device__ __forceinline__ T Activated(Activation activation, T x) {
   switch (activation) {
     case Activation::kGeluTanh:
-      // Far left the polynomial overflows where the function is 0 long since.
-      return x < T(-20) ? T(-0.0) : x * Sigmoid(x * (T(2 * kSqrt2OverPi) + T(2 * kSqrt2OverPi * kCubic) * x * x));
+      // Far left the polynomial overflows where the function is 0 long since. Of -∞ the product is NaN.
+      return x < T(-20) ? x * T(0) : x * Sigmoid(x * (T(2 * kSqrt2OverPi) + T(2 * kSqrt2OverPi * kCubic) * x * x));
     case Activation::kGeluErf:
-      return x < T(-40) ? T(-0.0) : x * NormalCdf(x);
+      return x < T(-40) ? x * T(0) : x * NormalCdf(x);
     case Activation::kRelu:
       return x < 0 ? T(0) : x;
     case Activation::kSigmoid:
@@ -38,7 +38,7 @@ __device__ __forceinline__ T Activated(Activation activation, T x) {
     case Activation::kSilu:
       break;
   }
-  return x < T(-800) ? T(-0.0) : x * Sigmoid(x);
+  return x < T(-800) ? x * T(0) : x * Sigmoid(x);
 }
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Activations and GELU's backward, element by element; a large |x| gives the limit, a NaN gives NaN.
+// Activations and GELU's backward, element by element; a large |x| gives the limit, -∞ and NaN give NaN.
 //
 //   gelu, tanh form   x·σ(2u), u = √(2/π)(x + 0.044715 x³)   (Hendrycks & Gimpel 2016; 0.5(1 + tanh u) = σ(2u))
 //   gelu, exact       x·Φ(x), Φ(x) = erfc(-x/√2)/2, whose left tail does not cancel

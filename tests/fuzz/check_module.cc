@@ -9,6 +9,7 @@
 #include "frontends/gptc/pipeline.h"
 #include "ir/base/dtype.h"
 #include "ir/base/philox.h"
+#include "ir/base/target.h"
 #include "ir/printer.h"
 #include "passes/testing/random_values.h"
 #include "runtime/cpu/kernels.h"
@@ -139,10 +140,12 @@ StatusOr<std::vector<Trace>> RunReference(const Module& module, const std::vecto
 
 // The same by the plan. `bits` gets all bytes that come out.
 StatusOr<std::vector<Trace>> RunPlan(const plan::PlanT& plan, const Module& module, const std::vector<Call>& calls,
-                                     uint64_t seed, bool isolate, std::string& bits) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor,
-                   Executor::Create(plan, &CpuKernel, {.entries = {}, .isolate = isolate}));
-  StateMap states = RandomStates(module, seed);
+                                     const CheckOptions& options, bool isolate, std::string& bits) {
+  HostDevice host(&CpuKernel);
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<Executor> executor,
+      Executor::Create(plan, options.device != nullptr ? *options.device : host, {.entries = {}, .isolate = isolate}));
+  StateMap states = RandomStates(module, options.seed);
   for (size_t i = 0; i < plan.states.size(); ++i) {
     RETURN_IF_ERROR(executor->WriteState(static_cast<int>(i), [&](const TensorView& view) {
       Write(states[plan.states[i]->name], view);
@@ -225,6 +228,7 @@ StatusOr<Module> MixPrecision(Module module, const CheckOptions& options) {
   pass_options.compute = DType::kBF16;
   pass_options.residual = options.residual;
   pass_options.loss_chunk = options.loss_chunk;
+  if (IsCuda(options.target)) pass_options.target = options.target;
   PassContext context(pass_options);
   for (const Pass& pass : Pipeline()) {
     if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) == options.disabled.end())
@@ -276,12 +280,19 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   compile.precision = options.precision;
   compile.residual = options.residual;
   compile.loss_chunk = options.loss_chunk;
-  ASSIGN_OR_RETURN(Compilation compiled, Compile(module, compile));
+  compile.target = options.target;
+  compile.generate = !options.complete;
+  const auto compile_and_complete = [&]() -> StatusOr<Compilation> {
+    ASSIGN_OR_RETURN(Compilation compiled, Compile(module, compile));
+    if (options.complete) RETURN_IF_ERROR(options.complete(compiled.plan));
+    return compiled;
+  };
+  ASSIGN_OR_RETURN(Compilation compiled, compile_and_complete());
   ASSIGN_OR_RETURN(std::unique_ptr<plan::PlanT> plan, ParsePlan(SerializePlan(compiled.plan), "the plan"));
 
   std::string bits, isolated_bits;
-  ASSIGN_OR_RETURN(std::vector<Trace> found, RunPlan(*plan, original, calls, options.seed, false, bits));
-  ASSIGN_OR_RETURN(std::vector<Trace> isolated, RunPlan(*plan, original, calls, options.seed, true, isolated_bits));
+  ASSIGN_OR_RETURN(std::vector<Trace> found, RunPlan(*plan, original, calls, options, false, bits));
+  ASSIGN_OR_RETURN(std::vector<Trace> isolated, RunPlan(*plan, original, calls, options, true, isolated_bits));
   ASSIGN_OR_RETURN(std::vector<Trace> exact,
                    RunReference(original, calls, RandomStates(original, options.seed), Rounding::kExact));
   ASSIGN_OR_RETURN(std::vector<Trace> rounded,
@@ -297,11 +308,11 @@ Status CheckModule(const Module& module, const CheckOptions& options) {
   for (int64_t budget : {int64_t{1}, compiled.peak_bytes - compiled.plan.arena_bytes / 10 * share}) {
     if (budget <= 0) continue;
     compile.memory_budget = budget;
-    ASSIGN_OR_RETURN(Compilation less, Compile(module, compile));
+    ASSIGN_OR_RETURN(Compilation less, compile_and_complete());
     if (less.plan.arena_bytes > compiled.plan.arena_bytes)
       return InvalidArgument("under a memory budget of ", budget, " bytes the arena is larger");
     std::string budget_bits;
-    RETURN_IF_ERROR(RunPlan(less.plan, original, calls, options.seed, false, budget_bits).status());
+    RETURN_IF_ERROR(RunPlan(less.plan, original, calls, options, false, budget_bits).status());
     if (budget_bits != bits) return InvalidArgument("a memory budget of ", budget, " bytes changes some bits");
   }
   return OkStatus();

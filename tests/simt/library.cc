@@ -11,6 +11,12 @@
 
 #include "tests/simt/simt.h"
 
+struct CUlib_st {
+  void* handle;
+  // Open as long as the library is loaded: the loader takes files of one name for one library.
+  int file;
+};
+
 namespace {
 
 // Images come without their size; the table of sections stands at their end.
@@ -30,17 +36,21 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJi
   const int file = memfd_create("emulated_cubin", MFD_CLOEXEC);
   if (file < 0 || write(file, code, bytes) != static_cast<ssize_t>(bytes)) return cudaErrorMemoryAllocation;
   void* const handle = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(file);
-  if (handle == nullptr) return cudaErrorInvalidValue;
-  *library = reinterpret_cast<cudaLibrary_t>(handle);
+  if (handle == nullptr) {
+    close(file);
+    return cudaErrorInvalidValue;
+  }
+  *library = new CUlib_st{handle, file};
   return cudaSuccess;
 }
 cudaError_t cudaLibraryUnload(cudaLibrary_t library) {
-  dlclose(library);
+  dlclose(library->handle);
+  close(library->file);
+  delete library;
   return cudaSuccess;
 }
 cudaError_t cudaLibraryGetKernel(cudaKernel_t* kernel, cudaLibrary_t library, const char* name) {
-  *kernel = reinterpret_cast<cudaKernel_t>(dlsym(library, (std::string("emulated_") + name).c_str()));
+  *kernel = reinterpret_cast<cudaKernel_t>(dlsym(library->handle, (std::string("emulated_") + name).c_str()));
   return *kernel == nullptr ? cudaErrorInvalidResourceHandle : cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/cuda/device.h"
+#include "runtime/plan/cuda_workspace.h"
 #include "tests/op_cases/agreement.h"
 #include "tests/op_cases/op_cases.h"
 
@@ -37,6 +38,19 @@ const StatusOr<std::unique_ptr<CudaDevice>>& TheDevice() {
   static const auto* const device = new StatusOr<std::unique_ptr<CudaDevice>>(CudaDevice::Create());
   return *device;
 }
+
+#ifdef GPTC_SIMT
+// One of the size of an H100, for what kernels ask for there.
+CudaDevice& LargeDevice() {
+  static CudaDevice* const device = [] {
+    simt::SetMultiprocessors(132);
+    CudaDevice* const large = CudaDevice::Create()->release();
+    simt::SetMultiprocessors(5);
+    return large;
+  }();
+  return *device;
+}
+#endif
 
 // The regions of all `fused` cases, with the types of their operands.
 std::vector<std::pair<std::string, std::vector<Type>>> FusedRegions() {
@@ -147,6 +161,11 @@ StatusOr<std::vector<Bytes>> RunKernel(CudaDevice& device, const OpCase& op_case
   if (factory == nullptr) return Failure("no CUDA kernel is named ", NameOf(op_case.op));
   ScratchPool scratch;
   ASSIGN_OR_RETURN(BoundKernel kernel, factory({operands, results, attributes, scratch, &device}));
+  const int64_t granted = CudaWorkspaceBytes(op_case.op, InputTypes(op_case), types, attributes);
+  if (static_cast<int64_t>(scratch.bytes()) > granted) {
+    return Failure("asks for ", scratch.bytes(), " bytes of workspace, runtime/plan/cuda_workspace.cc grants ",
+                   granted);
+  }
   ASSIGN_OR_RETURN(const Buffer scratch_memory, Buffer::Create(device, scratch.bytes()));
   scratch.set_data(scratch_memory.data());
   if (arrangement.recorded) {
@@ -249,6 +268,10 @@ TEST_P(OpCasesOnCuda, AgreeWithTheReference) {
       const auto ordered = run({});
       ASSERT_TRUE(ordered.ok()) << ordered.status();
       EXPECT_EQ(*ordered == *alone, true) << "other bits in another order of warps and blocks";
+    }
+    if (op_case.op != Op::kFused) {
+      const auto bound = RunKernel(LargeDevice(), op_case, inputs, *types, *attributes, {.runs = 0});
+      ASSERT_TRUE(bound.ok()) << "on a large device: " << bound.status();
     }
     if (InfoOf(op_case.op).family == "matmul") {
       simt::SetProductEpilogues(false);
