@@ -17,6 +17,13 @@ inline Status UnsupportedOnCuda(std::string_view op, const KernelArgs& args, std
                                       "); supported: ", supported));
 }
 
+// Bytes of shared memory that one block can have ("Technical Specifications per Compute Capability" of the CUDA C++
+// Programming Guide).
+inline size_t MostSharedBytes(int sm) {
+  if (sm == 80 || sm == 87) return 163 << 10;
+  return (sm >= 90 && sm < 120 ? 227 : 99) << 10;
+}
+
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_CUDA_ARGUMENTS_H_

@@ -20,6 +20,7 @@ StatusOr<BoundKernel> Bind(std::string_view op, const KernelArgs& args, cuda::Cr
   p.rows = args.input(1).count();
   p.classes = args.attributes.Int("classes");
   p.columns = logits.dim(-1);
+  p.most_shared = MostSharedBytes(CudaDeviceOf(args).sm());
   return BoundKernel([stream = CudaDeviceOf(args).stream(), p, run] { run(stream, p); });
 }
 

@@ -60,12 +60,14 @@ StatusOr<BoundKernel> BindBackward(std::string_view op, const KernelArgs& args, 
   p.dbias = center ? args.result(2).as<float>() : nullptr;
   p.rows = RowsOf(x);
   p.width = x.dim(-1);
-  p.blocks = cuda::NormBackwardBlocks(p.rows, device.multiprocessors());
-  args.scratch.Request(static_cast<size_t>(4 * 2 * p.blocks * p.width));
+  const cuda::NormBackwardPlan plan =
+      cuda::PlanNormBackward(dy.type.dtype, x.type.dtype, p.dsum != nullptr, p.rows, p.width,
+                             MostSharedBytes(device.sm()), device.multiprocessors());
+  args.scratch.Request(static_cast<size_t>(4 * 2 * plan.blocks * p.width));
   return BoundKernel(
-      [stream = device.stream(), dy = dy.type.dtype, x = x.type.dtype, p, pool = &args.scratch]() mutable {
+      [stream = device.stream(), dy = dy.type.dtype, x = x.type.dtype, plan, p, pool = &args.scratch]() mutable {
         p.parts = static_cast<float*>(pool->data());
-        cuda::NormalizeBackward(stream, dy, x, p);
+        cuda::NormalizeBackward(stream, dy, x, plan, p);
       });
 }
 

@@ -48,11 +48,22 @@ struct NormBackward {
   void* dx = nullptr;                          // of x's type; may be dy, x or dsum
   float *dweight = nullptr, *dbias = nullptr;  // [width]; dbias null: rms_norm
   float* parts = nullptr;                      // scratch, f32 [blocks, 2, width]
-  int64_t rows = 0, width = 0, blocks = 0;
+  int64_t rows = 0, width = 0;
 };
-// How many blocks share the rows.
-int64_t NormBackwardBlocks(int64_t rows, int multiprocessors);
-void NormalizeBackward(cudaStream_t stream, DType dy, DType x, const NormBackward& arguments);
+// How the rows are shared. By warps, a row's operands are copied into shared memory while the row before is computed,
+// each thread keeps the weights' gradients of its columns in registers, and each block leaves one row of them in
+// `parts`.
+struct NormBackwardPlan {
+  int chunks = 0;  // of 256 elements in a row that one warp computes; 0: a row is a block's
+  int warps = 8;   // in a block
+  int64_t blocks = 1;
+  size_t shared_bytes = 0;
+};
+// For blocks of at most `most_shared` bytes of shared memory. At most 2·multiprocessors blocks.
+NormBackwardPlan PlanNormBackward(DType dy, DType x, bool dsum, int64_t rows, int64_t width, size_t most_shared,
+                                  int multiprocessors);
+void NormalizeBackward(cudaStream_t stream, DType dy, DType x, const NormBackwardPlan& plan,
+                       const NormBackward& arguments);
 
 }  // namespace gptc::cuda
 

@@ -57,18 +57,11 @@ StatusOr<BoundKernel> Bind(std::string_view op, const KernelArgs& args, cuda::Re
   CudaDevice& device = CudaDeviceOf(args);
   const cudaStream_t stream = device.stream();
   const cuda::ReductionShape shape = ShapeOf(x, args.attributes.Ints("axes"));
-  const bool columns = reduction == cuda::Reduction::kSum && shape.kept == 1 && shape.reduced == 1 &&
-                       shape.strides[0] == 1 && shape.strides[1] == shape.sizes[0] && SizeOf(from) <= 4 &&
-                       from != DType::kI32 && shape.sizes[0] * SizeOf(from) % 16 == 0;
-  if (columns) {
-    const int64_t parts = cuda::ColumnParts(shape.terms, shape.results, device.multiprocessors());
-    args.scratch.Request(static_cast<size_t>(4 * parts * shape.results));
-    return BoundKernel([=, pool = &args.scratch] {
-      cuda::SumColumns(stream, from, x.data, to, y.data, shape.terms, shape.results, static_cast<float*>(pool->data()),
-                       parts);
-    });
-  }
-  return BoundKernel([=] { cuda::Reduce(stream, reduction, from, x.data, to, y.data, shape); });
+  const cuda::ReductionPlan plan = cuda::PlanReduction(reduction, from, shape, device.multiprocessors());
+  if (plan.scratch_bytes > 0) args.scratch.Request(plan.scratch_bytes);
+  return BoundKernel([=, x = x.data, y = y.data, pool = &args.scratch] {
+    cuda::Reduce(stream, reduction, from, x, to, y, shape, plan, pool->data());
+  });
 }
 
 }  // namespace

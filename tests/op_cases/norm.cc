@@ -13,8 +13,8 @@ std::vector<OpCase> NormCases() {
       for (double& x : addend->data) x = std::round(8 * x) / 8;
     }
   };
-  for (const Shape& shape :
-       {Shape{1, 2}, Shape{2, 3, 4}, Shape{7, 33}, Shape{1, 768}, Shape{70, 768}, Shape{3, 1031}, Shape{700, 5}}) {
+  for (const Shape& shape : {Shape{1, 2}, Shape{2, 3, 4}, Shape{7, 33}, Shape{1, 768}, Shape{70, 768}, Shape{3, 1031},
+                             Shape{700, 5}, Shape{300, 264}, Shape{3, 1600}}) {
     const Shape row = {shape.back()}, rows(shape.begin(), shape.end() - 1);
     const std::string label = ShapeText(shape);
     cases.push_back({label, Op::kLayerNorm, {F32(shape), F32(row), F32(row)}, epsilon});
