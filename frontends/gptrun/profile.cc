@@ -48,7 +48,7 @@ class ProfileCommand : public Subcommand {
     ApplyThreads(threads_);
     RETURN_IF_ERROR(ChooseEntries(*plan));
     Profile profile{.plan = plan.get(), .roofline = {}, .entries = {}, .steps = steps_};
-    ASSIGN_OR_RETURN(profile.roofline, MeasureRoofline(*plan));
+    ASSIGN_OR_RETURN(profile.roofline, (*device)->MeasureCeilings(*plan));
     std::vector<std::string> bound = entries_;
     bound.push_back("prepare");
     ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Executor::Create(*plan, **device, {.entries = bound}));

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
-#include "runtime/cpu/roofline.h"
 #include "runtime/exec/executor.h"
+#include "runtime/exec/roofline.h"
 
 namespace gptc {
 

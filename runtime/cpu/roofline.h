@@ -1,29 +1,11 @@
-// Predicted milliseconds: the roofline (Williams, Waterman, Patterson 2009) of this machine over the plan's counts. The
-// compiler counts operations and bytes, this measures what the machine can do.
+// The roofline of this machine's processor.
 #ifndef GPTC_RUNTIME_CPU_ROOFLINE_H_
 #define GPTC_RUNTIME_CPU_ROOFLINE_H_
 
-#include <vector>
-
 #include "ir/base/status.h"
-#include "runtime/plan/plan.h"
+#include "runtime/exec/roofline.h"
 
 namespace gptc {
-
-struct Roofline {
-  // Bandwidth of data sets up to this size: of reading alone, and of reading and writing together.
-  struct Level {
-    int64_t bytes;
-    double read_gb_per_s, update_gb_per_s;
-  };
-
-  double f32_gflops = 0, bf16_gflops = 0;  // bf16: 0 where the plan computes nothing in it, or this machine cannot
-  std::vector<Level> levels;               // the last one is for everything larger
-
-  // No kernel can be faster: max(operations / products' ceiling of its type, bytes / bandwidth of that many bytes),
-  // where bytes that are read and all bytes have a bandwidth each.
-  double Seconds(const plan::EntryT& entry, const plan::StepT& step) const;
-};
 
 // Measures products at the shapes of the plan's model (of some GPT-2 where it names no width) and reading at three
 // sizes, in about a second; larger models take longer.

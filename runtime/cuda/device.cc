@@ -100,27 +100,49 @@ void CudaDevice::Fill(void* to, unsigned char byte, size_t bytes) {
   if (bytes > 0) cudaMemsetAsync(to, byte, bytes, stream_);
 }
 
+// The first run launches one by one, which loads the kernels' code; the second is recorded as a graph, which all later
+// ones replay. So nothing has to be loaded while recording, where CUDA does not allow everything.
 StatusOr<BoundKernel> CudaDevice::Record(WorkList work) {
-  // What a kernel's first launch does besides (loading its code) is not allowed while recording, and lazily loaded code
-  // is loaded by recording itself; so nothing is run here.
-  RETURN_IF_ERROR(FromCuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording"));
-  for (const BoundKernel& item : work) {
-    if (item) item();
-  }
-  cudaGraph_t graph = nullptr;
-  RETURN_IF_ERROR(FromCuda(cudaStreamEndCapture(stream_, &graph), "recording"));
-  cudaGraphExec_t executable = nullptr;
-  const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
-  cudaGraphDestroy(graph);
-  RETURN_IF_ERROR(FromCuda(error, "making a graph of the recording"));
-  const std::shared_ptr<CUgraphExec_st> shared(executable, [](cudaGraphExec_t old) { cudaGraphExecDestroy(old); });
-  // The closures own what the graph's nodes point to.
-  return BoundKernel([shared, stream = stream_, work = std::move(work)] { cudaGraphLaunch(shared.get(), stream); });
+  std::erase_if(work, [](const BoundKernel& item) { return !item; });
+  struct Recording {
+    WorkList work;  // owns what the graph's nodes point to
+    int runs = 0;
+    cudaGraphExec_t graph = nullptr;
+    ~Recording() {
+      if (graph != nullptr) cudaGraphExecDestroy(graph);
+    }
+  };
+  auto recording = std::make_shared<Recording>();
+  recording->work = std::move(work);
+  return BoundKernel([this, recording] {
+    const auto run_all = [&] {
+      for (const BoundKernel& item : recording->work) item();
+    };
+    if (recording->runs < 2) ++recording->runs;
+    if (recording->runs == 2 && recording->graph == nullptr) {
+      // Kept for Synchronize(), as every error of enqueued work.
+      const auto keep = [this](cudaError_t error) {
+        if (error != cudaSuccess && enqueueing_ == cudaSuccess) enqueueing_ = error;
+      };
+      cudaGraph_t graph = nullptr;
+      keep(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed));
+      run_all();
+      keep(cudaStreamEndCapture(stream_, &graph));
+      if (graph != nullptr) keep(cudaGraphInstantiate(&recording->graph, graph, 0));
+      if (graph != nullptr) cudaGraphDestroy(graph);
+    }
+    if (recording->graph != nullptr) {
+      cudaGraphLaunch(recording->graph, stream_);
+    } else {
+      run_all();
+    }
+  });
 }
 
 Status CudaDevice::Synchronize() {
   RETURN_IF_ERROR(FromCuda(cudaStreamSynchronize(stream_), name_));
-  return FromCuda(cudaGetLastError(), name_);
+  RETURN_IF_ERROR(FromCuda(cudaGetLastError(), name_));
+  return FromCuda(std::exchange(enqueueing_, cudaSuccess), Cat(name_, ": recording a graph"));
 }
 
 Status CudaDevice::RunTimed(const WorkList& work, std::vector<Span>& times) {

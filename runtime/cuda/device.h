@@ -35,6 +35,8 @@ class CudaDevice : public Device {
   StatusOr<BoundKernel> Record(WorkList work) override;
   Status Synchronize() override;
   Status RunTimed(const WorkList& work, std::vector<Span>& times) override;
+  StatusOr<Roofline> MeasureCeilings(const plan::PlanT& plan) override;
+  Status Tune(const std::function<void(const ProductTiming&)>& report) override { return gemm_->Tune(report); }
 
  private:
   CudaDevice() = default;
@@ -43,6 +45,7 @@ class CudaDevice : public Device {
   int sm_ = 0, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<Gemm> gemm_;
+  cudaError_t enqueueing_ = cudaSuccess;  // the first error of recording since the last Synchronize()
 };
 
 // The engine of a stream: cuBLASLt (gemm_cublaslt.cc), or the emulation's.

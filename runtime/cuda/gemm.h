@@ -11,6 +11,7 @@
 
 #include "ir/base/status.h"
 #include "ir/base/type.h"
+#include "runtime/exec/device.h"
 #include "runtime/exec/kernel.h"
 
 namespace gptc {
@@ -48,14 +49,6 @@ struct GemmProblem {
   std::string Name() const;
 };
 
-// What timing the algorithms for one product gave.
-struct GemmTiming {
-  std::string name;
-  double flops = 0;
-  double heuristic_seconds = 0, best_seconds = 0;  // of the library's own choice, and of the fastest
-  int algorithms = 0;
-};
-
 // The most workspace that a product may take; cuBLASLt's own advice for Hopper is 32 MiB.
 inline constexpr size_t kGemmWorkspaceBytes = size_t{32} << 20;
 
@@ -64,9 +57,8 @@ class Gemm {
   virtual ~Gemm() = default;
   // Unimplemented where there is no such product or epilogue: the caller then computes it in parts.
   virtual StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) = 0;
-  // Times the algorithms of every product that was bound, on the memory it was bound to, and keeps the fastest for the
-  // engines that are made from now on.
-  virtual StatusOr<std::vector<GemmTiming>> Tune(const std::function<void(const GemmTiming&)>& report) = 0;
+  // Device::Tune.
+  virtual Status Tune(const std::function<void(const ProductTiming&)>& report) = 0;
 };
 
 }  // namespace gptc

@@ -175,15 +175,12 @@ class CublasLt : public Gemm {
     return BoundKernel([product] { (void)product->Run(product->scratch->data()); });
   }
 
-  StatusOr<std::vector<GemmTiming>> Tune(const std::function<void(const GemmTiming&)>& report) override {
-    std::vector<GemmTiming> timings;
+  Status Tune(const std::function<void(const ProductTiming&)>& report) override {
     for (const auto& [name, problem] : bound_) {
-      ASSIGN_OR_RETURN(GemmTiming timing, TuneOne(name, problem));
+      ASSIGN_OR_RETURN(const ProductTiming timing, TuneOne(name, problem));
       if (report) report(timing);
-      timings.push_back(std::move(timing));
     }
-    RETURN_IF_ERROR(timings_.Save());
-    return timings;
+    return timings_.Save();
   }
 
  private:
@@ -273,7 +270,7 @@ class CublasLt : public Gemm {
     return found;
   }
 
-  StatusOr<GemmTiming> TuneOne(const std::string& name, const GemmProblem& problem);
+  StatusOr<ProductTiming> TuneOne(const std::string& name, const GemmProblem& problem);
 
   Library library_{};
   cudaStream_t stream_ = nullptr;
@@ -284,7 +281,7 @@ class CublasLt : public Gemm {
 
 // Every algorithm that cuBLASLt suggests, on the problem's own memory: three runs to warm up, the median of nine. An
 // output that is also read (c) only grows by that; a step that follows writes everything anew.
-StatusOr<GemmTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
+StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
   constexpr int kMost = 24, kWarm = 2, kRuns = 9;
   ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, Describe(problem));
   ASSIGN_OR_RETURN(const std::vector<cublasLtMatmulHeuristicResult_t> found, Algorithms(*product, kMost));
@@ -293,7 +290,7 @@ StatusOr<GemmTiming> CublasLt::TuneOne(const std::string& name, const GemmProble
   cudaEvent_t begin = nullptr, end = nullptr;
   cudaEventCreate(&begin);
   cudaEventCreate(&end);
-  GemmTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
+  ProductTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
   size_t best = 0;
   for (size_t i = 0; i < found.size(); ++i) {
     product->algorithm = found[i].algo;
@@ -311,7 +308,7 @@ StatusOr<GemmTiming> CublasLt::TuneOne(const std::string& name, const GemmProble
     if (times.size() < kRuns) continue;
     std::nth_element(times.begin(), times.begin() + kRuns / 2, times.end());
     const double seconds = times[kRuns / 2] * 1e-3;
-    if (i == 0) timing.heuristic_seconds = seconds;
+    if (i == 0) timing.default_seconds = seconds;
     if (timing.best_seconds == 0 || seconds < timing.best_seconds) {
       timing.best_seconds = seconds;
       best = i;

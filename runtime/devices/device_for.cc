@@ -1,7 +1,7 @@
 #include "runtime/devices/device_for.h"
 
 #include "ir/base/target.h"
-#include "runtime/cpu/kernels.h"
+#include "runtime/cpu/device.h"
 #ifdef GPTC_CUDA
 #include "runtime/cuda/device.h"
 #endif
@@ -10,7 +10,7 @@ namespace gptc {
 
 StatusOr<std::unique_ptr<Device>> DeviceFor(std::string_view target) {
   RETURN_IF_ERROR(CheckTarget(target));
-  if (!target.starts_with("cuda:")) return std::make_unique<HostDevice>(&CpuKernel);
+  if (!target.starts_with("cuda:")) return std::make_unique<CpuDevice>();
 #ifdef GPTC_CUDA
   ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Create());
   if (const int sm = SmOf(target); device->sm() < sm) {

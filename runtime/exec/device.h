@@ -13,9 +13,18 @@
 #include "ir/base/status.h"
 #include "runtime/exec/kernel.h"
 #include "runtime/exec/region.h"
+#include "runtime/exec/roofline.h"
 #include "runtime/plan/plan.h"
 
 namespace gptc {
+
+// What timing the algorithms for one product gave.
+struct ProductTiming {
+  std::string name;
+  double flops = 0;
+  double default_seconds = 0, best_seconds = 0;  // of the library's own choice, and of the fastest
+  int algorithms = 0;
+};
 
 // Work in the order in which it is to be done: closures that a device executes on the spot or enqueues. Some are empty
 // (views).
@@ -53,6 +62,16 @@ class Device {
     double begin = 0, seconds = 0;
   };
   virtual Status RunTimed(const WorkList& work, std::vector<Span>& times) = 0;
+
+  // What the device can do at best, measured at the shapes of the plan's model.
+  virtual StatusOr<Roofline> MeasureCeilings(const plan::PlanT& /*plan*/) {
+    return absl::UnimplementedError(Cat("nothing measures the ceilings of ", name()));
+  }
+  // Times the algorithms of every product bound so far, on the memory that it was bound to, and keeps the fastest for
+  // executors to come, in this process and in others. Calls report(timing) after each.
+  virtual Status Tune(const std::function<void(const ProductTiming&)>& /*report*/) {
+    return FailedPrecondition(name(), " has nothing to tune: its products know one algorithm each");
+  }
 };
 
 // The machine that the program runs on, with these kernels.

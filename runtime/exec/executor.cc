@@ -254,7 +254,8 @@ TensorView Executor::state(int index) const {
 Status Executor::WriteState(int index, const std::function<Status(const TensorView&)>& fill) {
   const TensorView there = state(index);
   if (device_->SharesMemoryWithHost()) return fill(there);
-  if (scalars_.data() != nullptr && index == FindState(plan_, kScalarsState)) return fill({there.type, scalars_.data()});
+  if (scalars_.data() != nullptr && index == FindState(plan_, kScalarsState))
+    return fill({there.type, scalars_.data()});
   ASSIGN_OR_RETURN(const Region region, Region::Allocate(there.bytes(), plan_.states[index]->name));
   RETURN_IF_ERROR(fill({there.type, region.data()}));
   device_->Copy(there.data, region.data(), there.bytes());

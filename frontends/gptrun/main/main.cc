@@ -10,6 +10,7 @@
 #include "frontends/gptrun/threads.h"
 #include "frontends/gptrun/tokenize.h"
 #include "frontends/gptrun/train.h"
+#include "frontends/gptrun/tune.h"
 
 int main(int argc, char** argv) {
   gptc::SettleSpinning(argv);
@@ -22,6 +23,7 @@ int main(int argc, char** argv) {
   commands.push_back(gptc::MakeImportCommand());
   commands.push_back(gptc::MakeExportCommand());
   commands.push_back(gptc::MakeProfileCommand());
+  commands.push_back(gptc::MakeTuneCommand());
   commands.push_back(gptc::MakeDoctorCommand());
   return gptc::RunProgram(
       {.name = "gptrun",
