@@ -175,7 +175,7 @@ class Acceptance:
         self.need_torch()
         self.need_programs()
         cases = REHEARSED_NUMERICS if self.args.rehearse else NUMERICS
-        seconds = min(150, self.budget.left())
+        seconds = self.budget.left() - 10 if self.args.rehearse else min(150, self.budget.left())
         spec = {"bin": str(self.programs.folder), "work": str(self.work / "numerics"), "device": self.device, "target": self.target,
                 "seconds": seconds, "cases": cases, "variants": VARIANTS}
         process = subprocess.Popen([sys.executable, HERE / "numerics.py", json.dumps(spec)], stdout=subprocess.PIPE,
@@ -204,7 +204,9 @@ class Acceptance:
             write_shard(data, "random", SHAPES[name]["vocab"], min(40 * batch * length, 4_000_000) + 1)
         how = self.args.compile if self.args.compile != "auto" else "whole" if name in WHOLE_COMPILE else "blocks"
         settings = [s for s in PEERS if s in self.args.contestants and (self.device == "cuda" or s != "compiled_cudnn")]
-        peers = PeersOfModel(settings, SHAPES[name], batch, data, self.device, how, self.work)
+        # Weights, gradients and two moments of each, in f32.
+        alone = self.memory is not None and 16 * parameters_of(SHAPES[name]) * len(settings) > 0.4 * self.memory
+        peers = PeersOfModel(settings, SHAPES[name], batch, data, self.device, how, self.work, alone)
         self.peers[name] = peers
         peers.start(self.budget.left() - 20)
 
@@ -223,7 +225,6 @@ class Acceptance:
         return {"models": models}
 
     def speed_of(self, name, number, models):
-        self.args.batch_now = self.batches[name]
         self.start_peers(name)
         peers = self.peers[name]
         options = argparse.Namespace(**vars(self.args))
@@ -232,7 +233,7 @@ class Acceptance:
         race.compile_ours(self.batches[name], self.target, self.memory)
         peers.wait()
         ready = ", ".join(f"{setting} in {answer['seconds']:.0f} s" for setting, answer in peers.ready.items())
-        say(f"  {name}: peers ready: {ready}")
+        say(f"  {name}: peers ready: {ready or ('each when it is its turn' if peers.alone else 'none')}")
         share = len(self.args.models) - number
         until = time.time() + max(20, (self.budget.left() - 40 * (share - 1)) * 0.8)
         parameters = race.plans["ours"][1]["parameters"] if "ours" in race.plans else parameters_of(SHAPES[name])

@@ -60,27 +60,47 @@ class Peer:
 
 
 class PeersOfModel:
-    """The peers of one model. They prepare one after another, so that each has the GPU's memory, in the background."""
+    """The peers of one model. Where all of their weights and moments fit the GPU's memory together, they stay through all
+    rounds; they prepare in the background, one after another, so that each has the rest of the memory. Where not
+    (`alone`), each is there for its own turns only."""
 
-    def __init__(self, settings, shape, batch, data, device, how, work):
-        self.peers = {s: Peer(s, shape, batch, data, device, how, pathlib.Path(work) / f"{shape['name']}-{s}.log") for s in settings}
-        self.ready, self.failures, self.how = {}, {}, how
-        self.timeout, self.thread = 1e9, threading.Thread(target=self.prepare, daemon=True)
+    def __init__(self, settings, shape, batch, data, device, how, work, alone):
+        self.make = lambda setting: Peer(setting, shape, batch, data, device, how, pathlib.Path(work) / f"{shape['name']}-{setting}.log")
+        self.settings, self.how, self.alone = list(settings), how, alone
+        self.peers, self.ready, self.failures = {}, {}, {}
+        self.until, self.thread = 0, threading.Thread(target=self.prepare_all, daemon=True)
 
-    def start(self, timeout):
-        self.timeout = timeout
-        self.thread.start()
+    def start(self, seconds):
+        self.until = time.time() + seconds
+        if not self.alone:
+            self.peers = {setting: self.make(setting) for setting in self.settings}
+            self.thread.start()
 
-    def prepare(self):
-        until = time.time() + self.timeout
-        for setting, peer in list(self.peers.items()):
-            try:
-                self.ready[setting] = peer.ask(until - time.time(), do="prepare")
-            except Failed as failure:
-                self.drop(setting, failure)
+    def prepare_all(self):
+        for setting in self.settings:
+            self.prepare(setting)
+
+    def prepare(self, setting):
+        try:
+            self.ready[setting] = self.peers[setting].ask(self.until - time.time(), do="prepare")
+        except Failed as failure:
+            self.drop(setting, failure)
 
     def wait(self):
-        self.thread.join(self.timeout + 5)
+        if not self.alone:
+            self.thread.join()
+
+    def turn(self, setting, timeout, steps):
+        if self.alone and setting not in self.peers:
+            self.peers[setting] = self.make(setting)
+            self.prepare(setting)
+        if setting in self.failures:
+            raise Failed(self.failures[setting])
+        try:
+            return self.peers[setting].ask(timeout, do="run", warmup=AFTER_A_PAUSE, steps=steps)
+        except Failed as failure:
+            self.drop(setting, failure)
+            raise
 
     def drop(self, setting, failure):
         self.failures[setting] = str(failure)
@@ -89,6 +109,7 @@ class PeersOfModel:
     def end(self):
         for peer in self.peers.values():
             peer.end()
+        self.peers = {}
 
 
 def llmc_turn(binary, shape, batch, data, work, steps, warmup, timeout):
@@ -160,25 +181,27 @@ class SpeedOfModel:
         if name == "llmc":
             return llmc_turn(os.environ["LLMC_BIN"], self.shape, self.options.batch, self.data, self.programs.work, steps,
                              self.options.warmup, timeout)
-        return peers.peers[name].ask(timeout, do="run", warmup=AFTER_A_PAUSE, steps=steps)
+        return peers.turn(name, timeout, steps)
 
     def rounds(self, peers, budget, until, report):
-        names = [*self.plans, *peers.peers] + ["llmc"] * ("LLMC_BIN" in os.environ and "llmc" in self.options.contestants)
-        self.failures |= peers.failures
-        for number in range(self.options.rounds):
-            for name in names[number % max(len(names), 1):] + names[: number % max(len(names), 1)]:
-                if name in self.failures or (number > 0 and time.time() > until) or budget.left() < 5:
-                    continue
+        llmc = "LLMC_BIN" in os.environ and "llmc" in self.options.contestants
+        names = [*self.plans, *peers.settings] + ["llmc"] * llmc
+        count = self.options.rounds
+        if peers.alone:  # one contestant after another
+            order = [(number, name) for name in names for number in range(count)]
+        else:
+            order = [(number, names[(place + number) % len(names)]) for number in range(count) for place in range(len(names))]
+        for position, (number, name) in enumerate(order):
+            if name not in self.failures and budget.left() > 5 and (number == 0 or time.time() < until):
                 try:
                     turn = self.turn(name, peers, budget)
+                    turn["during"] = self.sampler.during(turn["begun"], turn["ended"])
+                    self.turns.setdefault(name, []).append(turn)
                 except Failed as failure:
                     self.failures[name] = str(failure)
-                    if name in peers.peers:
-                        peers.drop(name, failure)
-                    continue
-                turn["during"] = self.sampler.during(turn["begun"], turn["ended"])
-                self.turns.setdefault(name, []).append(turn)
                 report()
+            if peers.alone and not any(other == name for _, other in order[position + 1 :]):
+                peers.end()
 
     def result(self, parameters, ceiling, peers):
         shape = self.shape

@@ -40,7 +40,7 @@ def tune_lines(part):
 
 
 def kernels_lines(part, most=14):
-    lines = [f"kernels of one step of {part['model']}: {part['kernels_ms']:.2f} ms together",
+    lines = [f"kernels of one step of {part['model']}: {part['kernels_ms']:.2f} ms together, {part['wall_ms']:.2f} ms from start to end",
              f"  {'kernel':30} {'type':5} {'calls':>5} {'ms':>8} {'TFLOP/s':>8} {'GB/s':>7}  of copy  gate"]
     for row in part["rows"][:most] + [row for row in part["rows"][most:] if "gate" in row]:
         gate = row.get("gate")
@@ -76,6 +76,8 @@ def speed_lines(part):
             clock, power = (middle([d[key] for d in during if key in d]) for key in ("sm_mhz", "watts"))
             memory = max([turn.get("memory_bytes", 0) for turn in each["turns"]]) or (each.get("plan") or {}).get("peak_bytes", 0)
             note = "" if each.get("compiled") in (None, "whole") else " (layers compiled)"
+            if each.get("wall_ms", 0) > 1.02 * each["median_ms"]:
+                note += f" ({each['wall_ms']:.2f} ms by wall clock)"
             lines.append(f"  {name:18} {each['batch']:3d} {each['median_ms']:9.2f} {each['p10_ms']:9.2f} {each['p90_ms']:9.2f} "
                          f"{each['tokens_per_s']:9.0f} {mfu:>6} {ratio:>8} {clock:>5} {power:>4} {memory / 2**30:5.1f}{note}")
         lines += [f"  {name}: {why[-300:]}" for name, why in result["failures"].items()]
