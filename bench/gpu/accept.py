@@ -1,6 +1,6 @@
 """Acceptance of the CUDA backend on one GPU: correctness, ceilings, numerics beside PyTorch, kernels, speed beside others.
 
-Parts, in this order (--parts names some): machine, unit, ceilings, tune, kernels, numerics, speed. Each runs or says what
+Parts, in this order (--parts names some): machine, ceilings, unit, numerics, tune, kernels, speed. Each runs or says what
 it lacks. Results are written to -o after every part and turn; a short table comes last. Exit code 0: all that ran passed.
 
 usage: bench/gpu/accept [--bin build-gpu/bin] [--parts machine,speed] [--models 124M,350M] [--minutes 5] [-o FILE]
@@ -26,7 +26,8 @@ from speed import PEERS, PeersOfModel, SpeedOfModel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).parent
-PARTS = ("machine", "unit", "ceilings", "tune", "kernels", "numerics", "speed")
+PARTS = ("machine", "ceilings", "unit", "numerics", "tune", "kernels", "speed")
+UNTIMED = ("unit", "numerics")  # the peers of the first model are compiled meanwhile
 CONTESTANTS = ("ours", "ours_f32_residual", *PEERS, "llmc")
 VARIANTS = ({"precision": "f32", "residual": "f32"}, {"precision": "bf16", "residual": "f32"}, {"precision": "bf16", "residual": "bf16"})
 
@@ -210,6 +211,14 @@ class Acceptance:
         self.peers[name] = peers
         peers.start(self.budget.left() - 20)
 
+    def start_peers_of_first_model(self):
+        if self.gpu or self.args.rehearse:
+            try:
+                self.need_torch()
+                self.start_peers(self.args.models[0])
+            except Lacks:
+                pass  # speed says so
+
     def speed(self):
         self.need_gpu()
         self.need_torch()
@@ -248,17 +257,15 @@ class Acceptance:
         keep()
 
     def run(self):
-        methods = {"machine": self.machine, "unit": self.unit, "ceilings": self.measure_ceilings, "tune": self.tune,
-                   "kernels": self.profile_kernels, "numerics": self.numerics, "speed": self.speed}
+        methods = {"machine": self.machine, "ceilings": self.measure_ceilings, "unit": self.unit, "numerics": self.numerics,
+                   "tune": self.tune, "kernels": self.profile_kernels, "speed": self.speed}
         passed = True
         for part in [p for p in PARTS if p in self.args.parts]:
             begun = time.time()
-            if part == "numerics" and (self.gpu or self.args.rehearse) and "speed" in self.args.parts:
-                try:
-                    self.need_torch()
-                    self.start_peers(self.args.models[0])
-                except Lacks:
-                    pass
+            if part in UNTIMED:
+                self.start_peers_of_first_model()
+            elif self.args.models[0] in self.peers:
+                self.peers[self.args.models[0]].wait()
             try:
                 if self.budget.left() < 10 and part != "machine":
                     raise Lacks(f"time: {self.args.minutes} minutes are over")

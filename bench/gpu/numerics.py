@@ -175,6 +175,8 @@ def main():
     os.makedirs(spec["work"], exist_ok=True)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # attention in f32 is plain products, in bf16 FlashAttention
+    torch.backends.cuda.enable_cudnn_sdp(False)
     for case in spec["cases"]:
         run_case(spec, case)
 

@@ -4,7 +4,7 @@
 def text(data):
     parts = data["parts"]
     lines = ["", f"revision {data['revision']}, {data['date']}" + (" (rehearsal on the CPU)" if data["rehearsal"] else "")]
-    for name in ("machine", "unit", "ceilings", "tune", "kernels", "numerics", "speed"):
+    for name in SECTIONS:
         part = parts.get(name)
         if part is None:
             continue
@@ -88,5 +88,5 @@ def middle(values):
     return f"{sorted(values)[len(values) // 2]:.0f}" if values else ""
 
 
-SECTIONS = {"machine": machine_lines, "unit": unit_lines, "ceilings": ceilings_lines, "tune": tune_lines, "kernels": kernels_lines,
-            "numerics": numerics_lines, "speed": speed_lines}
+SECTIONS = {"machine": machine_lines, "ceilings": ceilings_lines, "unit": unit_lines, "numerics": numerics_lines, "tune": tune_lines,
+            "kernels": kernels_lines, "speed": speed_lines}
