@@ -69,7 +69,7 @@ TEST(Executor, RunsAndKeepsStates) {
       float x[12], dy[8];
       std::copy_n(step->input("x").as<float>(), 12, x);
       std::copy_n(step->input("dy").as<float>(), 8, dy);
-      step->Run();
+      ASSERT_TRUE(step->Run().ok());
       for (int k = 0; k < 4; ++k) expected += x[k * 3 + 1] * dy[k * 2];
       EXPECT_FLOAT_EQ(executor->state(1).as<float>()[2], static_cast<float>(expected))
           << "run " << run << (isolate ? ", isolated" : "");
@@ -81,13 +81,12 @@ TEST(Executor, RunsAndKeepsStates) {
 TEST(Executor, TimesEveryStep) {
   plan::PlanT plan = SamplePlan();
   std::unique_ptr<Executor> executor = Make(plan);
-  std::vector<StepTime> first, times;
-  executor->entry("step")->RunTimed(first);
-  executor->entry("step")->RunTimed(times);
+  std::vector<Device::Span> times;
+  ASSERT_TRUE(executor->entry("step")->RunTimed(times).ok());
   ASSERT_EQ(times.size(), 2u);
   EXPECT_GT(times[0].seconds, 0);
-  EXPECT_GT(times[0].begin, first[1].begin);
-  EXPECT_GT(times[1].begin, times[0].begin);
+  EXPECT_GE(times[0].begin, 0);
+  EXPECT_GE(times[1].begin, times[0].begin + times[0].seconds);
 }
 
 TEST(Executor, StatesAreZeroAndEntriesAreChosen) {
@@ -97,9 +96,9 @@ TEST(Executor, StatesAreZeroAndEntriesAreChosen) {
   std::unique_ptr<Executor> executor = Make(plan, {.entries = {"other"}});
   EXPECT_EQ(executor->entry("step"), nullptr);
   EXPECT_NE(executor->entry("other"), nullptr);
-  executor->RunIfPresent("prepare");
+  EXPECT_TRUE(executor->RunIfPresent("prepare").ok());
   for (int i = 0; i < 6; ++i) EXPECT_EQ(executor->state(0).as<float>()[i], 0);
-  executor->RunIfPresent("other");
+  EXPECT_TRUE(executor->RunIfPresent("other").ok());
 }
 
 // What is copied at the end goes to the state whose memory the value does not lie in.
@@ -111,7 +110,7 @@ TEST(Executor, CopiesWhatLiesElsewhere) {
   Fill(step->input("x"), 0);
   Fill(step->input("dy"), 0);
   std::fill_n(step->input("x").as<float>(), 12, 0.0f);
-  step->Run();
+  ASSERT_TRUE(step->Run().ok());
   EXPECT_EQ(executor->state(1).as<float>()[0], 1.0f);
 }
 
@@ -123,7 +122,7 @@ TEST(Executor, IsolationPoisonsResults) {
   };
   auto executor = Executor::Create(plan, lazy, {.entries = {}, .isolate = true});
   ASSERT_TRUE(executor.ok());
-  (*executor)->entry("step")->Run();
+  ASSERT_TRUE((*executor)->entry("step")->Run().ok());
   EXPECT_TRUE(std::isnan((*executor)->entry("step")->output("y").as<float>()[0]));
 }
 
