@@ -18,5 +18,8 @@ set(GPTC_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" CACHE 
 if(GPTC_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES OFF)
   enable_language(CUDA)
+  # CMake 3.25 does not know that this compiler has the dialect.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   find_package(CUDAToolkit REQUIRED)
 endif()
