@@ -13,8 +13,8 @@ if(NOT DEFINED GPTC_CUDA)
     message(STATUS "CUDA toolkit not found: the CUDA backend is left out; its kernels are still tested on the CPU")
   endif()
 endif()
-# cubins for these, and PTX for what comes after them.
-set(GPTC_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" CACHE STRING "Architectures of the CUDA backend")
+# cubins for these (those of sm_80 run on 8.6 and 8.9 too), and PTX for what comes after them.
+set(GPTC_CUDA_ARCHITECTURES "80-real;90a-real;80-virtual" CACHE STRING "Architectures of the CUDA backend")
 if(GPTC_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES OFF)
   enable_language(CUDA)
