@@ -3,12 +3,9 @@
 namespace gptc {
 
 std::string_view CudaPrelude() {
-  return R"(// Element types of memory; all arithmetic is f32. The tests run this on the CPU, with the headers of their emulator.
-#ifdef GPTC_SIMT
-#include "runtime/cuda/numeric.cuh"
-using gptc::cuda::ptx::PackBf16;
-static float FloatOfBits(unsigned bits) { return gptc::cuda::BitsToFloat(bits); }
-#else
+  return R"(// Element types of memory; all arithmetic is f32. Tests that run this on the CPU bring their own of what C++ has no words
+// for.
+#ifndef GPTC_SIMT
 #define GPTC_SHARED(type, name, count) __shared__ type name[count]
 __device__ __forceinline__ float FloatOfBits(unsigned bits) { return __uint_as_float(bits); }
 __device__ __forceinline__ unsigned PackBf16(float low, float high) {

@@ -20,6 +20,7 @@
 #include "hwy/highway.h"
 #include "nlohmann/json.hpp"
 #include "runtime/cpu/ceilings.h"
+#include "runtime/devices/cuda_libraries.h"
 #include "runtime/formats/files.h"
 #include "toml++/toml.h"
 #include "xxhash.h"
@@ -96,6 +97,7 @@ struct Gpu {
   std::string name;
   int64_t bytes = 0;
   int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
 };
 struct Gpus {
   std::string note;  // why there are none, "" where there are
@@ -130,7 +132,8 @@ Gpus FindGpus() {
     if (count_of(&count) != 0 || count == 0) found.note = "none found: the CUDA driver sees no device";
   }
   for (int i = 0; i < count; ++i) {
-    constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+    // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, _COMPUTE_CAPABILITY_MAJOR and _MINOR.
+    constexpr int kMultiprocessors = 16, kMajor = 75, kMinor = 76;
     int device = 0;
     char name[256] = {};
     size_t bytes = 0;
@@ -138,6 +141,7 @@ Gpus FindGpus() {
     if (get(&device, i) != 0 || name_of(name, sizeof(name) - 1, device) != 0 || bytes_of(&bytes, device) != 0) continue;
     attribute(&gpu.major, kMajor, device);
     attribute(&gpu.minor, kMinor, device);
+    attribute(&gpu.multiprocessors, kMultiprocessors, device);
     gpu.name = name;
     gpu.bytes = static_cast<int64_t>(bytes);
     found.gpus.push_back(std::move(gpu));
@@ -149,7 +153,7 @@ struct Ceilings {
   StatusOr<double> f32, bf16, read;
 };
 
-Json Report(const Ceilings* ceilings, const Gpus& gpus) {
+Json Report(const Ceilings* ceilings, const Gpus& gpus, const std::vector<CudaLibrary>& cuda) {
   Json report;
   report["versions"] = {{"gptrun", GPTC_VERSION}, {"compiler", Cat("g++ ", __VERSION__)}};
   report["libraries"] = Json::array();
@@ -171,13 +175,25 @@ Json Report(const Ceilings* ceilings, const Gpus& gpus) {
       gpus.driver == 0 ? Json(nullptr) : Json(Cat(gpus.driver / 1000, ".", gpus.driver % 1000 / 10));
   report["gpus"] = Json::array();
   for (const Gpu& gpu : gpus.gpus) {
-    report["gpus"].push_back(
-        {{"name", gpu.name}, {"memory_bytes", gpu.bytes}, {"target", Cat("cuda:sm_", gpu.major, gpu.minor)}});
+    report["gpus"].push_back({{"name", gpu.name},
+                              {"memory_bytes", gpu.bytes},
+                              {"multiprocessors", gpu.multiprocessors},
+                              {"target", Cat("cuda:sm_", gpu.major, gpu.minor)}});
+  }
+  report["cuda_libraries"] = Json::array();
+  for (const CudaLibrary& library : cuda) {
+    Json& entry = report["cuda_libraries"].emplace_back(Json{{"name", library.name}, {"use", library.use}});
+    if (library.missing.empty()) {
+      entry.update({{"version", library.version}, {"path", library.path}});
+    } else {
+      entry["missing"] = library.missing;
+    }
   }
   return report;
 }
 
-std::string ReportText(const Json& report, const Ceilings* ceilings, const Gpus& gpus) {
+std::string ReportText(const Json& report, const Ceilings* ceilings, const Gpus& gpus,
+                       const std::vector<CudaLibrary>& cuda) {
   std::string text =
       Cat("gptrun ", GPTC_VERSION, ", ", report["versions"]["compiler"].get<std::string>(), "\n\nLibraries\n");
   for (const Library& library : Libraries())
@@ -198,7 +214,16 @@ std::string ReportText(const Json& report, const Ceilings* ceilings, const Gpus&
   text += "\nGPUs\n";
   if (!gpus.note.empty()) text += Cat("  ", gpus.note, "\n");
   for (const Gpu& gpu : gpus.gpus)
-    text += Cat("  ", gpu.name, ", ", HumanBytes(gpu.bytes), ", cuda:sm_", gpu.major, gpu.minor, "\n");
+    text += Cat("  ", gpu.name, ", ", HumanBytes(gpu.bytes), ", ", gpu.multiprocessors, " multiprocessors, cuda:sm_",
+                gpu.major, gpu.minor, "\n");
+  if (gpus.driver != 0) text += Cat("  driver for CUDA ", report["cuda_driver"].get<std::string>(), "\n");
+  text += "\nLibraries for GPUs\n";
+  if (cuda.empty()) text += "  none are looked for: this program was built without CUDA\n";
+  for (const CudaLibrary& library : cuda) {
+    text += library.missing.empty()
+                ? absl::StrFormat("  %-14s %-12s %s (%s)\n", library.name, library.version, library.use, library.path)
+                : absl::StrFormat("  %-14s %-12s %s\n", library.name, "missing", library.missing);
+  }
   return text;
 }
 
@@ -214,7 +239,8 @@ class DoctorCommand : public Subcommand {
     app.footer("Example:\n  gptrun doctor --json");
   }
   Status Run() override {
-    Gpus gpus = FindGpus();
+    const Gpus gpus = FindGpus();
+    const std::vector<CudaLibrary> cuda = FindCudaLibraries();
     Ceilings ceilings;
     if (!skip_) {
       LogVerbose("measuring matrix products and memory, about three seconds");
@@ -222,9 +248,9 @@ class DoctorCommand : public Subcommand {
       ceilings.bf16 = MeasureGemmGflops(DType::kBF16, kGemmShape, kGemmSeconds);
       ceilings.read = MeasureReadGBps(kReadSeconds);
     }
-    Json report = Report(skip_ ? nullptr : &ceilings, gpus);
+    Json report = Report(skip_ ? nullptr : &ceilings, gpus, cuda);
     std::string text = json_ ? report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
-                             : ReportText(report, skip_ ? nullptr : &ceilings, gpus);
+                             : ReportText(report, skip_ ? nullptr : &ceilings, gpus, cuda);
     return WriteOutput("-", text);
   }
 

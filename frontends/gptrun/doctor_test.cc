@@ -26,12 +26,16 @@ TEST(Doctor, Json) {
   EXPECT_GE(report["libraries"].size(), 10u);
   for (const auto& library : report["libraries"]) EXPECT_NE(library["version"], "") << library;
   EXPECT_TRUE(report["gpus"].is_array());
+  for (const auto& library : report["cuda_libraries"]) {
+    EXPECT_TRUE(library.contains("path") != library.contains("missing")) << library;
+  }
   EXPECT_FALSE(report.contains("ceilings"));
 }
 
 TEST(Doctor, Text) {
   std::string text = Doctor({"--skip-ceilings"});
-  for (const char* part : {"oneDNN", "flatbuffers", "GPUs", "threads"}) EXPECT_THAT(text, ::testing::HasSubstr(part));
+  for (const char* part : {"oneDNN", "flatbuffers", "GPUs", "Libraries for GPUs", "threads"})
+    EXPECT_THAT(text, ::testing::HasSubstr(part));
 }
 
 }  // namespace

@@ -46,7 +46,10 @@ int64_t CudaWorkspaceBytes(Op op, std::span<const Type> inputs, std::span<const 
     // Row sums of dy·y, and the queries' gradient in f32.
     bytes += 4 * Elements(inputs[3]) + 4 * Elements(inputs[0]);
   }
-  if (op == Op::kCachedAttention) bytes += 4 * 64 * (Elements(inputs[0]) + 2 * Elements(inputs[0]));
+  if (op == Op::kCachedAttention) {
+    // Parts of divided keys: of at most 128 blocks of four queries of one head, with two sums each.
+    bytes += 4 * 128 * 4 * (Last(inputs[0]) / attributes.Int("heads") + 2);
+  }
   if (op == Op::kEmbeddingBackward) {
     const int64_t ids = Elements(inputs[0]), rows = results[0].shape[0], width = Last(results[0]);
     bytes += 16 * (ids + rows) + 4 * width * (ids / 32 + 1);

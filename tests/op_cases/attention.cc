@@ -19,8 +19,8 @@ std::function<void(std::vector<HostTensor>&)> Set(size_t i, std::vector<double> 
 
 std::vector<OpCase> AttentionCases() {
   std::vector<OpCase> cases;
-  for (const Shape& shape :
-       {Shape{1, 1}, Shape{3, 3}, Shape{2, 4, 4}, Shape{2, 3, 5}, Shape{33, 33}, Shape{2, 65, 1031}, Shape{9, 4}}) {
+  for (const Shape& shape : {Shape{1, 1}, Shape{3, 3}, Shape{2, 4, 4}, Shape{2, 3, 5}, Shape{33, 33},
+                             Shape{2, 65, 1031}, Shape{9, 4}, Shape{3, 64}, Shape{6, 520}, Shape{5, 1032}}) {
     const std::string label = ShapeText(shape);
     cases.push_back({label, Op::kCausalMask, {F32(shape)}, {}, 0});
     cases.push_back({label + " bf16", Op::kCausalMask, {BF16(shape)}, {}, 0});
@@ -70,6 +70,8 @@ std::vector<OpCase> AttentionCases() {
   cache_update("large", 3, 300, 2, 64, 768, {0, 100}, {1, 2});
   cache_update("no slot, and past the context", 2, 8, 3, 3, 5, {1, 6, 0}, {-1, 1, 0});
 
+  cache_update("two to one slot", 2, 9, 2, 3, 5, {2, 3}, {1, 1});
+
   const auto attention = [&](const std::string& label, int64_t slots, int64_t context, int64_t b, int64_t t,
                              int64_t heads, int64_t head_size, std::vector<double> positions,
                              std::vector<double> places) {
@@ -97,6 +99,9 @@ std::vector<OpCase> AttentionCases() {
   attention("prompt", 2, 70, 2, 64, 2, 64, {0, 5}, {1, 0});
   attention("long", 1, 1100, 1, 1, 12, 64, {1090}, {0});
   attention("no slot", 2, 8, 2, 2, 2, 4, {3, 3}, {-1, 1});
+  attention("long, of some queries", 1, 1100, 1, 5, 2, 12, {1000}, {0});
+  attention("wide head", 1, 20, 1, 1, 1, 200, {9}, {0});
+  attention("wide head, some queries", 1, 20, 1, 2, 1, 200, {9}, {0});
   attention("past the context", 1, 8, 1, 4, 2, 4, {6}, {0});
 
   // `segment` is the length of a sequence's segments; the last may be shorter. 0: no segments.

@@ -19,6 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What the prelude leaves to who runs it on the CPU.
+constexpr std::string_view kEmulation = R"(#include "runtime/cuda/numeric.cuh"
+#include "tests/simt/library.h"
+using gptc::cuda::ptx::PackBf16;
+static float FloatOfBits(unsigned bits) { return gptc::cuda::BitsToFloat(bits); }
+)";
+
 std::string ReadFile(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -62,8 +69,7 @@ StatusOr<std::unique_ptr<plan::GeneratedCodeT>> EmulatedCode(std::span<const Fus
     for (const auto& launch : kernel->launches) exports += Cat("GPTC_EMULATED_KERNEL(", launch->function, ")\n");
     code->kernels.push_back(std::make_unique<plan::GeneratedKernelT>(*std::move(kernel)));
   }
-  ASSIGN_OR_RETURN(const std::string object,
-                   CompileOnHost(Cat(GeneratedProgram(*code), "\n#include \"tests/simt/library.h\"\n", exports)));
+  ASSIGN_OR_RETURN(const std::string object, CompileOnHost(Cat(kEmulation, GeneratedProgram(*code), "\n", exports)));
   code->cubin.assign(object.begin(), object.end());
   return code;
 }

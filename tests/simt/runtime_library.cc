@@ -1,12 +1,13 @@
 // CUDA's runtime library, as far as include/cuda_runtime.h declares it.
 #include <cuda_runtime.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -42,6 +43,7 @@ struct Library {
   std::string last_failure;                 // what cudaGetErrorString says
   cudaError_t last_error = cudaSuccess;
   int multiprocessors = 5;
+  std::map<void*, std::pair<void*, size_t>> memory;  // what was given out, and the pages that it lies in
 };
 
 Library& library() {
@@ -68,12 +70,24 @@ cudaError_t Drain() {
   return cudaErrorLaunchFailure;
 }
 
-// In whole units of 256 bytes; NaN.
+// NaN, in whole units of 256 bytes. The page behind them belongs to nobody: who reads there is stopped.
 void* TakeMemory(size_t bytes) {
-  const size_t whole = (bytes + 255) / 256 * 256;
-  void* const data = std::aligned_alloc(256, whole);
-  if (data != nullptr) memset(data, 0xff, whole);
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t whole = (bytes + 255) / 256 * 256, pages = (whole + page - 1) / page * page;
+  void* const base = mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  mprotect(static_cast<std::byte*>(base) + pages, page, PROT_NONE);
+  void* const data = static_cast<std::byte*>(base) + pages - whole;
+  memset(data, 0xff, whole);
+  library().memory[data] = {base, pages + page};
   return data;
+}
+
+void GiveMemory(void* data) {
+  const auto at = library().memory.find(data);
+  CHECK(at != library().memory.end(), "memory is freed that is not the device's");
+  munmap(at->second.first, at->second.second);
+  library().memory.erase(at);
 }
 
 }  // namespace
@@ -203,7 +217,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 }
 cudaError_t cudaFree(void* data) {
   const cudaError_t error = Drain();
-  std::free(data);
+  if (data != nullptr) gptc::simt::GiveMemory(data);
   return error;
 }
 cudaError_t cudaMallocHost(void** data, size_t bytes) { return cudaMalloc(data, bytes); }
