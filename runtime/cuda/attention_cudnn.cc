@@ -1,6 +1,7 @@
 #include "runtime/cuda/attention_cudnn.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -325,6 +326,16 @@ StatusOr<std::unique_ptr<CudnnAttention>> CudnnAttention::Open(cudaStream_t, Bit
 StatusOr<std::string> DescribeCudnnAttention(std::string_view, int64_t, int64_t, int64_t, int64_t, bool,
                                              CudnnAttention::Bits) {
   return WithoutCudnn();
+}
+
+StatusOr<std::unique_ptr<AttentionEngine>> MakeAttentionEngine(cudaStream_t stream) {
+  const char* const asked = std::getenv("GPTC_ATTENTION");
+  const std::string_view word = asked == nullptr ? "" : asked;
+  if (word.empty() || word == "own") return std::unique_ptr<AttentionEngine>();
+  if (word != "cudnn" && word != "cudnn_same_bits") {
+    return UsageError("GPTC_ATTENTION=", word, ": there are own, cudnn and cudnn_same_bits");
+  }
+  return CudnnAttention::Open(stream, word == "cudnn" ? CudnnAttention::Bits::kMayDiffer : CudnnAttention::Bits::kSame);
 }
 
 }  // namespace gptc

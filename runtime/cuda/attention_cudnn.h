@@ -10,11 +10,12 @@
 #include <string_view>
 
 #include "ir/base/status.h"
+#include "runtime/cuda/attention_engine.h"
 #include "runtime/exec/kernel.h"
 
 namespace gptc {
 
-class CudnnAttention {
+class CudnnAttention : public AttentionEngine {
  public:
   // Bits: the backward gives the same bits in every run, but is slower and needs a workspace of up to
   // 2 · batch · heads · tokens² bytes; else it adds up dq in memory by floating-point atomics.
@@ -23,15 +24,14 @@ class CudnnAttention {
   // Kernels are enqueued on `stream`. NotFound, with all that was tried, where there is no cuDNN; FailedPrecondition
   // where it is too old.
   static StatusOr<std::unique_ptr<CudnnAttention>> Open(cudaStream_t stream, Bits bits = Bits::kSame);
-  virtual ~CudnnAttention() = default;
 
   // "cuDNN 9.19.0 (/usr/local/cuda/lib64/libcudnn.so.9)".
   virtual std::string name() const = 0;
   // Unimplemented where there is no such kernel. Workspace: cuDNN's, which is known only here, and in the backward
   // 4 · batch · heads · tokens bytes and, where bits may differ, 4 · batch · tokens · width. The kernel may be recorded
   // into a CUDA graph. It must not outlive this object.
-  virtual StatusOr<BoundKernel> BindForward(const KernelArgs& args) = 0;
-  virtual StatusOr<BoundKernel> BindBackward(const KernelArgs& args) = 0;
+  StatusOr<BoundKernel> BindForward(const KernelArgs& args) override = 0;
+  StatusOr<BoundKernel> BindBackward(const KernelArgs& args) override = 0;
 };
 
 // Builds both plans for a GPU of these properties (the text of CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), which need

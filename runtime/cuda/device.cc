@@ -52,6 +52,7 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create() {
   device->multiprocessors_ = properties.multiProcessorCount;
   RETURN_IF_ERROR(FromCuda(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
   ASSIGN_OR_RETURN(device->gemm_, MakeGemm(device->stream_, device->sm_));
+  ASSIGN_OR_RETURN(device->attention_, MakeAttentionEngine(device->stream_));
   return device;
 }
 
@@ -59,6 +60,7 @@ CudaDevice::~CudaDevice() {
   if (stream_ == nullptr) return;
   cudaStreamSynchronize(stream_);
   gemm_.reset();
+  attention_.reset();
   cudaStreamDestroy(stream_);
 }
 

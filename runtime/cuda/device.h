@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "runtime/cuda/attention_engine.h"
 #include "runtime/cuda/gemm.h"
 #include "runtime/cuda/generated.h"
 #include "runtime/exec/device.h"
@@ -22,6 +23,7 @@ class CudaDevice : public Device {
 
   cudaStream_t stream() const { return stream_; }
   Gemm& gemm() { return *gemm_; }
+  AttentionEngine* attention() { return attention_.get(); }  // null: our own kernels
   const GeneratedKernels& generated() const { return generated_; }
   int sm() const { return sm_; }                            // 90: compute capability 9.0
   int multiprocessors() const { return multiprocessors_; }  // for grids that fill the chip
@@ -50,6 +52,7 @@ class CudaDevice : public Device {
   int sm_ = 0, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<Gemm> gemm_;
+  std::unique_ptr<AttentionEngine> attention_;
   GeneratedKernels generated_;
   cudaError_t enqueueing_ = cudaSuccess;  // the first error of recording since the last Synchronize()
 };

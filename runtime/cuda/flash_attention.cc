@@ -45,6 +45,10 @@ constexpr const char* kSupported = "f32 and bf16, heads of up to 400 elements";
 }  // namespace
 
 StatusOr<BoundKernel> BindCudaFlashAttention(const KernelArgs& args) {
+  if (AttentionEngine* engine = CudaDeviceOf(args).attention(); engine != nullptr) {
+    StatusOr<BoundKernel> bound = engine->BindForward(args);
+    if (!absl::IsUnimplemented(bound.status())) return bound;
+  }
   const TensorView qkv = args.input(0), y = args.result(0);
   const FlashArguments flash = ArgumentsOf(args, qkv, 1);
   const cudaStream_t stream = CudaDeviceOf(args).stream();
@@ -63,6 +67,10 @@ StatusOr<BoundKernel> BindCudaFlashAttention(const KernelArgs& args) {
 }
 
 StatusOr<BoundKernel> BindCudaFlashAttentionBackward(const KernelArgs& args) {
+  if (AttentionEngine* engine = CudaDeviceOf(args).attention(); engine != nullptr) {
+    StatusOr<BoundKernel> bound = engine->BindBackward(args);
+    if (!absl::IsUnimplemented(bound.status())) return bound;
+  }
   const TensorView dy = args.input(0), qkv = args.input(1), y = args.input(2), dqkv = args.result();
   const FlashArguments flash = ArgumentsOf(args, qkv, 4);
   const cudaStream_t stream = CudaDeviceOf(args).stream();

@@ -151,4 +151,9 @@ void SetProductEpilogues(bool all) { products_have_epilogues = all; }
 
 StatusOr<std::unique_ptr<Gemm>> MakeGemm(cudaStream_t stream, int /*sm*/) { return std::make_unique<HostGemm>(stream); }
 
+// The emulation has our own kernels alone.
+StatusOr<std::unique_ptr<AttentionEngine>> MakeAttentionEngine(cudaStream_t) {
+  return std::unique_ptr<AttentionEngine>();
+}
+
 }  // namespace gptc
