@@ -328,6 +328,12 @@ StatusOr<std::string> DescribeCudnnAttention(std::string_view, int64_t, int64_t,
   return WithoutCudnn();
 }
 
+}  // namespace gptc
+
+#endif
+
+namespace gptc {
+
 StatusOr<std::unique_ptr<AttentionEngine>> MakeAttentionEngine(cudaStream_t stream) {
   const char* const asked = std::getenv("GPTC_ATTENTION");
   const std::string_view word = asked == nullptr ? "" : asked;
@@ -339,5 +345,3 @@ StatusOr<std::unique_ptr<AttentionEngine>> MakeAttentionEngine(cudaStream_t stre
 }
 
 }  // namespace gptc
-
-#endif
