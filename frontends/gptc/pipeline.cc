@@ -21,6 +21,7 @@
 #include "passes/mixed_precision.h"
 #include "passes/nvrtc.h"
 #include "passes/pack_weights.h"
+#include "passes/pad_vocabulary.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
 #include "passes/schedule.h"
@@ -44,6 +45,8 @@ constexpr Pass kPipeline[] = {
     // Before autodiff, which would differentiate a repeated value twice.
     {"cse", &EliminateCommonSubexpressions, true, "compute equal values once"},
     {"dce", &EliminateDeadCode, true, "drop what nothing reads"},
+    // Before autodiff, so that gradients and the optimizer's states take the padded shape.
+    {"pad_vocabulary", &PadVocabulary, true, "logits in rows of a multiple of 128 elements, on a GPU"},
     // In canonical form attention looks the same however it was written; its scores must not be differentiated.
     {"fuse_attention", &FuseAttention, true, "softmax(q·kᵀ)·v becomes one op that never holds a T×T matrix"},
     // The loss graph becomes micro_step and update. Fusions that have a backward of their own belong above this line.
