@@ -13,10 +13,13 @@ if(NOT DEFINED GPTC_CUDA)
     message(STATUS "CUDA toolkit not found: the CUDA backend is left out; its kernels are still tested on the CPU")
   endif()
 endif()
-# cubins for these, and PTX for what comes after them.
-set(GPTC_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" CACHE STRING "Architectures of the CUDA backend")
+# cubins for these (those of sm_80 run on 8.6 and 8.9 too), and PTX for what comes after them.
+set(GPTC_CUDA_ARCHITECTURES "80-real;90a-real;80-virtual" CACHE STRING "Architectures of the CUDA backend")
 if(GPTC_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES OFF)
   enable_language(CUDA)
+  # CMake 3.25 does not know that this compiler has the dialect.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   find_package(CUDAToolkit REQUIRED)
 endif()

@@ -142,6 +142,7 @@ StatusOr<BoundKernel> CudaDevice::Record(WorkList work) {
 Status CudaDevice::Synchronize() {
   RETURN_IF_ERROR(FromCuda(cudaStreamSynchronize(stream_), name_));
   RETURN_IF_ERROR(FromCuda(cudaGetLastError(), name_));
+  if (gemm_ != nullptr) RETURN_IF_ERROR(gemm_->TakeFailure());
   return FromCuda(std::exchange(enqueueing_, cudaSuccess), Cat(name_, ": recording a graph"));
 }
 

@@ -16,9 +16,13 @@
 #ifndef GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 #define GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 
-#include "runtime/cuda/numeric.cuh"
+#include <cuda_runtime.h>
+
+#include <cstdint>
 
 namespace gptc::cuda {
+
+struct bf16;
 
 struct FlashArguments {
   const void* qkv;

@@ -12,6 +12,7 @@
 #include "ir/base/scalars.h"
 #include "runtime/cuda/block.cuh"
 #include "runtime/cuda/flash_attention.cuh"
+#include "runtime/cuda/numeric.cuh"
 
 namespace gptc::cuda {
 

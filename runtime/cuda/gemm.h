@@ -57,6 +57,8 @@ class Gemm {
   virtual ~Gemm() = default;
   // Unimplemented where there is no such product or epilogue: the caller then computes it in parts.
   virtual StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) = 0;
+  // The first error of a product that ran since this was called last.
+  virtual Status TakeFailure() { return OkStatus(); }
   // Device::Tune.
   virtual Status Tune(const std::function<void(const ProductTiming&)>& report) = 0;
 };

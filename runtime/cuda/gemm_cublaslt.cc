@@ -12,10 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "ir/base/library.h"
 #include "runtime/cuda/device.h"
+#include "runtime/cuda/elementwise_data.cuh"
 #include "runtime/cuda/gemm.h"
 #include "runtime/cuda/gemm_timings.h"
-#include "ir/base/library.h"
 
 namespace gptc {
 namespace {
@@ -116,6 +117,7 @@ struct Product {
   cublasLtMatmulAlgo_t algorithm{};
   size_t workspace = 0;
   ScratchPool* scratch = nullptr;
+  const void* wide_bias = nullptr;  // f32, where cuBLASLt wants it in y's narrower type; null: as it is
 
   ~Product() {
     if (operation != nullptr) library->MatmulDescDestroy(operation);
@@ -124,7 +126,23 @@ struct Product {
     }
   }
 
-  cublasStatus_t Run(void* memory) const {
+  // Of cuBLASLt's workspace, and where the narrow bias lies behind it. It wants multiples of 256.
+  static constexpr size_t kAlignment = 256;
+  static std::byte* Aligned(void* memory) {
+    return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory) + kAlignment - 1) & ~(kAlignment - 1));
+  }
+  size_t BiasOffset() const { return (workspace + kAlignment - 1) & ~(kAlignment - 1); }
+  size_t ScratchBytes() const {
+    return kAlignment + BiasOffset() + (wide_bias != nullptr ? 2 * static_cast<size_t>(problem.n) : 0);
+  }
+
+  cublasStatus_t Run(void* scratch_memory) const {
+    std::byte* const memory = Aligned(scratch_memory);
+    if (wide_bias != nullptr) {
+      void* const narrow = memory + BiasOffset();
+      cuda::ApplyCast(stream, DType::kF32, problem.y.dtype, wide_bias, narrow, problem.n);
+      library->MatmulDescSetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &narrow, sizeof narrow);
+    }
     const double one64 = 1, zero64 = 0;
     const float one = 1, zero = 0;
     const bool wide = problem.y.dtype == DType::kF64;
@@ -153,8 +171,8 @@ class CublasLt : public Gemm {
   }
 
   StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) override {
-    ASSIGN_OR_RETURN(std::shared_ptr<Product> product, Describe(problem));
-    ASSIGN_OR_RETURN(const std::vector<cublasLtMatmulHeuristicResult_t> found, Algorithms(*product, 1));
+    std::vector<cublasLtMatmulHeuristicResult_t> found;
+    ASSIGN_OR_RETURN(std::shared_ptr<Product> product, DescribeAny(problem, 1, found));
     product->algorithm = found[0].algo;
     product->workspace = found[0].workspaceSize;
     if (std::string timed = timings_.Find(problem.Name()); timed.size() == sizeof(cublasLtMatmulAlgo_t)) {
@@ -169,11 +187,15 @@ class CublasLt : public Gemm {
       }
     }
     product->scratch = &scratch;
-    scratch.Request(product->workspace);
+    scratch.Request(product->ScratchBytes());
     bound_.emplace(problem.Name(), problem);
-    // A failure is the stream's: cuBLASLt reports what it cannot do when it is asked for an algorithm.
-    return BoundKernel([product] { (void)product->Run(product->scratch->data()); });
+    return BoundKernel([this, product] {
+      const cublasStatus_t status = product->Run(product->scratch->data());
+      if (status != CUBLAS_STATUS_SUCCESS && failure_.ok()) failure_ = Failed("running it", status, product->problem);
+    });
   }
+
+  Status TakeFailure() override { return std::exchange(failure_, OkStatus()); }
 
   Status Tune(const std::function<void(const ProductTiming&)>& report) override {
     for (const auto& [name, problem] : bound_) {
@@ -240,6 +262,25 @@ class CublasLt : public Gemm {
     return product;
   }
 
+  // Described, with its algorithms. Where there are none because the bias is wider than y, for a bias of y's type.
+  StatusOr<std::shared_ptr<Product>> DescribeAny(const GemmProblem& problem, int most,
+                                                 std::vector<cublasLtMatmulHeuristicResult_t>& found) const {
+    ASSIGN_OR_RETURN(std::shared_ptr<Product> product, Describe(problem));
+    StatusOr<std::vector<cublasLtMatmulHeuristicResult_t>> algorithms = Algorithms(*product, most);
+    const bool reads_bias = problem.epilogue == Epilogue::kBias || problem.epilogue == Epilogue::kGeluBias ||
+                            problem.epilogue == Epilogue::kGeluBiasSaved;
+    if (absl::IsUnimplemented(algorithms.status()) && reads_bias && problem.bias != nullptr &&
+        problem.bias_dtype != problem.y.dtype) {
+      GemmProblem narrow = problem;
+      narrow.bias_dtype = problem.y.dtype;
+      ASSIGN_OR_RETURN(product, Describe(narrow));
+      product->wide_bias = problem.bias;
+      algorithms = Algorithms(*product, most);
+    }
+    ASSIGN_OR_RETURN(found, std::move(algorithms));
+    return product;
+  }
+
   // At least one, the most promising first.
   StatusOr<std::vector<cublasLtMatmulHeuristicResult_t>> Algorithms(const Product& product, int most) const {
     cublasLtMatmulPreference_t preference = nullptr;
@@ -276,6 +317,7 @@ class CublasLt : public Gemm {
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t handle_ = nullptr;
   GemmTimings timings_;
+  Status failure_;                            // the first of a product that ran, until somebody takes it
   std::map<std::string, GemmProblem> bound_;  // what Tune() times
 };
 
@@ -283,10 +325,10 @@ class CublasLt : public Gemm {
 // output that is also read (c) only grows by that; a step that follows writes everything anew.
 StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
   constexpr int kMost = 24, kWarm = 2, kRuns = 9;
-  ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, Describe(problem));
-  ASSIGN_OR_RETURN(const std::vector<cublasLtMatmulHeuristicResult_t> found, Algorithms(*product, kMost));
+  std::vector<cublasLtMatmulHeuristicResult_t> found;
+  ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, DescribeAny(problem, kMost, found));
   void* workspace = nullptr;
-  if (cudaMalloc(&workspace, kGemmWorkspaceBytes) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
+  if (cudaMalloc(&workspace, 2 * kGemmWorkspaceBytes) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
   cudaEvent_t begin = nullptr, end = nullptr;
   cudaEventCreate(&begin);
   cudaEventCreate(&end);

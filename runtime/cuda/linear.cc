@@ -83,19 +83,29 @@ StatusOr<BoundKernel> BindCudaLinearGeluBackward(const KernelArgs& args) {
     StatusOr<BoundKernel> bound = gemm.Bind(whole, args.scratch);
     if (!absl::IsUnimplemented(bound.status())) return bound;
   }
-  BoundKernel product = [] {};
-  if (problem.m * problem.n > 0) {
-    ASSIGN_OR_RETURN(product, gemm.Bind(problem, args.scratch));
-  }
-  Attributes gelu, sum;
-  gelu.Set("tanh", args.attributes.Bool("tanh"));
+  Attributes sum;
   std::vector<int64_t> axes;
   for (int axis = 0; axis + 1 < du.rank(); ++axis) axes.push_back(axis);
   sum.Set("axes", axes);
   sum.Set("keep", false);
   sum.Set("widen", du.type.dtype != dbias.type.dtype);
-  ASSIGN_OR_RETURN(BoundKernel gradient, BindOther(&BindCudaGeluBackward, args, {u, du}, {du}, gelu));
   ASSIGN_OR_RETURN(BoundKernel columns, BindOther(&BindCudaSum, args, {du}, {dbias}, sum));
+  if (args.attributes.Bool("tanh") && problem.m * problem.n > 0) {
+    GemmProblem derivative = problem;
+    derivative.epilogue = Epilogue::kDGelu;
+    derivative.aux = u.data;
+    derivative.aux_leading = problem.n;
+    StatusOr<BoundKernel> bound = gemm.Bind(derivative, args.scratch);
+    if (bound.ok()) return Both(*std::move(bound), std::move(columns));
+    if (!absl::IsUnimplemented(bound.status())) return bound;
+  }
+  BoundKernel product = [] {};
+  if (problem.m * problem.n > 0) {
+    ASSIGN_OR_RETURN(product, gemm.Bind(problem, args.scratch));
+  }
+  Attributes gelu;
+  gelu.Set("tanh", args.attributes.Bool("tanh"));
+  ASSIGN_OR_RETURN(BoundKernel gradient, BindOther(&BindCudaGeluBackward, args, {u, du}, {du}, gelu));
   return Both(std::move(product), Both(std::move(gradient), std::move(columns)));
 }
 

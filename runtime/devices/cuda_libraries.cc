@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "ir/base/status.h"
-#include "runtime/cuda/library.h"
+#include "ir/base/library.h"
 #endif
 
 namespace gptc {
