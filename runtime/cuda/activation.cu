@@ -12,7 +12,8 @@ __device__ __forceinline__ double Erfc(double x) { return erfc(x); }
 
 template <typename T>
 __device__ __forceinline__ T Sigmoid(T x) {
-  return 1 / (1 + Exp(-x));
+  const T e = Exp(x < 0 ? x : -x);
+  return (x < 0 ? e : T(1)) / (1 + e);
 }
 template <typename T>
 __device__ __forceinline__ T NormalCdf(T x) {

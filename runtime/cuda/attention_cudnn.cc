@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "ir/base/check.h"
-#include "runtime/cuda/arguments.h"
 #include "ir/base/library.h"
+#include "runtime/cuda/arguments.h"
 
 #if __has_include(<cudnn_graph.h>)
 #include "runtime/cuda/graph_cudnn.h"

@@ -47,8 +47,11 @@ struct Items {
     }
   }
   __device__ __forceinline__ static void Widen(const Item& item, float (&values)[kCount]) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) values[i] = ToFloat(item.at[i]);
+    if constexpr (kVectors) {
+      Unpack(item, values);
+    } else {
+      values[0] = ToFloat(item.at[0]);
+    }
   }
 };
 
@@ -164,7 +167,7 @@ __device__ __forceinline__ void WriteGradient(const T* from, T* to, const Extent
                                               float factor, float dloss) {
   using Row = Items<T, kVectors>;
   const float scale = factor * dloss;
-  const auto write = [&](const typename Row::Item& raw, int item) {
+  const auto write = [&](const typename Row::Item& raw, int item, auto may_be_part) {
     float values[Row::kCount];
     Row::Widen(raw, values);
     const int place = target - item * Row::kCount;
@@ -179,7 +182,7 @@ __device__ __forceinline__ void WriteGradient(const T* from, T* to, const Extent
 #pragma unroll
       for (float& value : values) value *= scale;
     }
-    if (item >= extent.whole) {
+    if (decltype(may_be_part)::value && item >= extent.whole) {
 #pragma unroll
       for (int i = 0; i < Row::kCount; ++i) {
         if (item * Row::kCount + i >= extent.classes) values[i] = 0;
@@ -193,9 +196,9 @@ __device__ __forceinline__ void WriteGradient(const T* from, T* to, const Extent
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) ahead[u] = Row::Load(from, item + u * kThreads);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) write(ahead[u], item + u * kThreads);
+    for (int u = 0; u < kUnroll; ++u) write(ahead[u], item + u * kThreads, std::false_type());
   }
-  for (; item < extent.used; item += kThreads) write(Row::Load(from, item), item);
+  for (; item < extent.used; item += kThreads) write(Row::Load(from, item), item, std::true_type());
   const float zeros[Row::kCount] = {};
   for (; item < extent.items; item += kThreads) Row::Store(to, item, zeros);
 }

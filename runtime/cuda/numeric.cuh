@@ -82,8 +82,19 @@ __device__ __forceinline__ void StoreVectorOnce(T* to, const Vector<T>& vector) 
 // Eight (f32: four) floats as a vector of T and back.
 template <typename T>
 __device__ __forceinline__ void Unpack(const Vector<T>& vector, float (&values)[Vector<T>::kCount]) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    // One instruction an element: a shift or a mask of the word that holds two.
+    uint32_t pairs[4];
+    memcpy(pairs, &vector, sizeof pairs);
 #pragma unroll
-  for (int i = 0; i < Vector<T>::kCount; ++i) values[i] = ToFloat(vector.at[i]);
+    for (int i = 0; i < 4; ++i) {
+      values[2 * i] = BitsToFloat(pairs[i] << 16);
+      values[2 * i + 1] = BitsToFloat(pairs[i] & 0xffff0000u);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < Vector<T>::kCount; ++i) values[i] = ToFloat(vector.at[i]);
+  }
 }
 template <typename T>
 __device__ __forceinline__ Vector<T> Pack(const float (&values)[Vector<T>::kCount]) {

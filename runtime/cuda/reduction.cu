@@ -133,14 +133,17 @@ __global__ void __launch_bounds__(kWarp* kColumnGroups)
       for (int i = 0; i < kAhead; ++i) ahead[i] = LoadVector(x + (row + i * step) * columns + first);
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) {
+        float values[kCount];
+        Unpack(ahead[i], values);
 #pragma unroll
-        for (int j = 0; j < kCount; ++j) sums[j] += ToFloat(ahead[i].at[j]);
+        for (int j = 0; j < kCount; ++j) sums[j] += values[j];
       }
     }
     for (; row < rows; row += step) {
-      const Vector<X> one = LoadVector(x + row * columns + first);
+      float values[kCount];
+      Unpack(LoadVector(x + row * columns + first), values);
 #pragma unroll
-      for (int j = 0; j < kCount; ++j) sums[j] += ToFloat(one.at[j]);
+      for (int j = 0; j < kCount; ++j) sums[j] += values[j];
     }
   }
 #pragma unroll
@@ -167,8 +170,15 @@ __device__ __forceinline__ A CombineShare(const X* from, int64_t count, int thre
   if (reinterpret_cast<uintptr_t>(from) % 16 == 0 && count % kCount == 0) {
     const int64_t items = count / kCount;
     const auto add = [](A& value, const Vector<X>& item) {
+      if constexpr (sizeof(X) == 2) {
+        float elements[kCount];
+        Unpack(item, elements);
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) value = Combine<kReduction>(value, Widen<A>(item.at[i]));
+        for (float element : elements) value = Combine<kReduction>(value, element);
+      } else {
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) value = Combine<kReduction>(value, Widen<A>(item.at[i]));
+      }
     };
     int64_t item = thread;
     for (; item + (kAhead - 1) * threads < items; item += kAhead * threads) {

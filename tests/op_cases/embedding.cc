@@ -10,8 +10,18 @@ std::vector<OpCase> EmbeddingCases() {
     int64_t rows, width;
     Shape ids;
   };
-  for (const auto& [rows, width, ids] : std::vector<Sizes>{
-           {1, 1, {1}}, {5, 3, {2, 4}}, {7, 33, {9}}, {300, 768, {2, 70}}, {3, 1031, {65}}, {5, 3, {}}}) {
+  for (const auto& [rows, width, ids] :
+       std::vector<Sizes>{{1, 1, {1}},
+                          {5, 3, {2, 4}},
+                          {7, 33, {9}},
+                          {300, 768, {2, 70}},
+                          {3, 1031, {65}},
+                          {5, 3, {}},
+                          // Rows with very many ids, a row with all of them, and more rows than 16 bits number.
+                          {3, 8, {3, 1500}},
+                          {1, 12, {256}},
+                          {40, 3, {2, 2600}},
+                          {70000, 4, {130}}}) {
     Shape dy = ids;
     dy.push_back(width);
     for (const Fill fill : {Fill::kIds, Fill::kIgnored}) {
