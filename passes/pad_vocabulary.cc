@@ -1,8 +1,10 @@
 #include "passes/pad_vocabulary.h"
 
-#include <vector>
+#include <algorithm>
+#include <map>
 
 #include "ir/base/target.h"
+#include "passes/readers.h"
 #include "passes/rewriter.h"
 
 namespace gptc {
@@ -10,90 +12,157 @@ namespace {
 
 constexpr int64_t kMultiple = 128;
 
-// The state that a value reads, or -1.
-int StateOf(const Graph& graph, Value value) {
-  const ValueInfo& info = graph.info(value);
-  return info.kind == ValueInfo::Kind::kState ? info.producer : -1;
+bool IsClassifier(const OpNode& node, Value weight) {
+  return node.op == Op::kMatMul && node.inputs.size() == 2 && node.inputs[1] == weight && node.inputs[0] != weight &&
+         node.attributes.Bool("transpose_b");
 }
 
-// Whether the op is a product by the transpose of this operand, whose result has the operand's rows as columns.
-bool Classifies(const OpNode& node, size_t operand) {
-  return node.op == Op::kMatMul && operand == 1 && node.inputs.size() == 2 && node.attributes.Bool("transpose_b");
+// A reshape in which rows stay rows.
+bool KeepsRows(const Graph& graph, const OpNode& node) {
+  if (node.op != Op::kReshape) return false;
+  const Shape &from = graph.type(node.inputs[0]).shape, &to = graph.type(node.results[0]).shape;
+  return !from.empty() && !to.empty() && from.back() == to.back();
 }
 
-// Parameters [V, C] that products turn into logits of a cross-entropy, and whose rows may be more.
-std::vector<bool> Paddable(const Module& module) {
-  std::vector<bool> classifier(module.states.size()), refused(module.states.size());
+// Whether the loss is taken of these rows.
+bool AreLogits(const Graph& graph, const Readers& readers, Value value) {
+  return std::any_of(readers.Of(value).begin(), readers.Of(value).end(), [&](int reader) {
+    if (reader < 0) return false;
+    const OpNode& node = graph.ops[reader];
+    if (node.op == Op::kCrossEntropy) return node.inputs[0] == value;
+    return KeepsRows(graph, node) && AreLogits(graph, readers, node.results[0]);
+  });
+}
+
+// The product of the loss's logits with state `parameter`, and its graph; null where there is none.
+const OpNode* FindClassifier(const Module& module, int parameter, const Graph*& of) {
   for (const Graph& graph : module.graphs) {
-    std::vector<int> logits_of(graph.value_count(), -1);
+    const Value weight = graph.FindState(parameter);
+    if (!weight.valid()) continue;
+    const Readers readers(graph);
     for (const OpNode& node : graph.ops) {
-      for (size_t i = 0; i < node.inputs.size(); ++i) {
-        const int state = StateOf(graph, node.inputs[i]);
-        if (state >= 0 && !Classifies(node, i) && !(node.op == Op::kEmbedding && i == 0)) refused[state] = true;
-        if (state >= 0 && Classifies(node, i)) logits_of[node.results[0].id] = state;
-      }
-      const bool loss = node.op == Op::kCrossEntropy || node.op == Op::kCrossEntropyGradient;
-      if (loss && logits_of[node.inputs[0].id] >= 0) classifier[logits_of[node.inputs[0].id]] = true;
-    }
-    for (const Store& store : graph.stores) refused[store.state] = true;
-    for (const Output& output : graph.outputs) {
-      if (const int state = StateOf(graph, output.value); state >= 0) refused[state] = true;
+      if (!IsClassifier(node, weight) || !AreLogits(graph, readers, node.results[0])) continue;
+      of = &graph;
+      return &node;
     }
   }
-  for (size_t i = 0; i < classifier.size(); ++i) {
-    const State& state = module.states[i];
-    classifier[i] = classifier[i] && !refused[i] && state.kind == StateKind::kParameter && state.logical_rows < 0 &&
-                    state.type.shape.size() == 2 && state.type.shape[0] > kMultiple &&
-                    state.type.shape[0] % kMultiple != 0;
-  }
-  return classifier;
+  return nullptr;
 }
 
-Status PadGraph(Module& module, Graph& graph, const std::vector<bool>& padded) {
-  for (int id = 0; id < graph.value_count(); ++id) {
-    const int state = StateOf(graph, Value{id});
-    if (state >= 0 && padded[state]) graph.info(Value{id}).type = module.states[state].type;
+// Why the parameter cannot be padded; "" where it can.
+std::string WhyNot(const Module& module, int parameter) {
+  for (const State& state : module.states) {
+    if (state.of == module.states[parameter].name) return Cat("its state ", state.name, " has a shape already");
   }
-  Rewriter rewriter(module, graph);
-  std::vector<Value> whole(graph.value_count());  // of logits as they were: with their padding
-  for (OpNode& node : rewriter.TakeOps()) {
-    const int state = node.op == Op::kMatMul ? StateOf(graph, node.inputs[1]) : -1;
-    if (state >= 0 && padded[state]) {
-      GraphBuilder& g = rewriter.BuilderFor(node);
-      const Tensor x = rewriter.Wrap(rewriter.Resolve(node.inputs[0])), w = rewriter.Wrap(node.inputs[1]);
-      const Tensor logits = g.EmitOne(Op::kMatMul, {x, w}, node.attributes);
-      const Type& type = graph.type(node.results[0]);
-      whole[node.results[0].id] = logits.value;
-      const int axis = static_cast<int>(type.shape.size()) - 1;
-      // Of no cost where only the loss reads them: dead then.
-      rewriter.Replace(node.results[0], g.Slice(logits, axis, 0, type.shape.back()).value);
-      RETURN_IF_ERROR(g.Finish());
-      continue;
+  for (const Graph& graph : module.graphs) {
+    if (std::any_of(graph.stores.begin(), graph.stores.end(), [&](const Store& s) { return s.state == parameter; }))
+      return Cat(graph.name, " stores it");
+  }
+  return "";
+}
+
+// One graph, once the parameter has its new shape.
+class PaddedGraph {
+ public:
+  PaddedGraph(Module& module, Graph& graph, Value weight, int64_t rows)
+      : graph_(graph), weight_(weight), rows_(rows), rewriter_(module, graph) {}
+
+  Status Run(const Type& type) {
+    graph_.info(weight_).type = type;
+    const int64_t padded = type.shape[0];
+    wide_[weight_.id] = 0;
+    for (OpNode& node : rewriter_.TakeOps()) {
+      const bool classifier = IsClassifier(node, weight_);
+      const bool embedding = node.op == Op::kEmbedding && node.inputs[0] == weight_;
+      const bool logits = !node.inputs.empty() && node.inputs[0] != weight_ && wide_.contains(node.inputs[0].id);
+      const bool loss = logits && node.op == Op::kCrossEntropy, reshape = logits && KeepsRows(node);
+      for (size_t i = 0; i < node.inputs.size(); ++i) {
+        const bool takes_wide = classifier ? i == 1 : (embedding || loss || reshape) && i == 0;
+        if (!takes_wide) node.inputs[i] = Narrow(node, node.inputs[i]);
+      }
+      if (classifier || reshape) {
+        Type& result = graph_.info(node.results[0]).type;
+        result.shape.back() = padded;
+        if (reshape) node.attributes.Set("shape", result.shape);
+        wide_[node.results[0].id] = static_cast<int64_t>(result.shape.size()) - 1;
+      }
+      rewriter_.Keep(std::move(node));
     }
-    const bool loss = node.op == Op::kCrossEntropy || node.op == Op::kCrossEntropyGradient;
-    if (loss && whole[node.inputs[0].id].valid()) node.inputs[0] = whole[node.inputs[0].id];
-    rewriter.Keep(std::move(node));
+    for (Output& output : graph_.outputs) output.value = NarrowAtEnd(output.value);
+    for (Store& store : graph_.stores) store.value = NarrowAtEnd(store.value);
+    return rewriter_.Finish();
   }
-  return rewriter.Finish();
+
+ private:
+  bool KeepsRows(const OpNode& node) const {
+    const Shape& to = graph_.type(node.results[0]).shape;
+    return node.op == Op::kReshape && !to.empty() && to.back() == rows_;
+  }
+  // What a reader sees who knows nothing of the padding.
+  Value Narrow(const OpNode& reader, Value value) {
+    const auto axis = wide_.find(value.id);
+    if (axis == wide_.end()) return value;
+    Value& narrow = narrow_[value.id];
+    if (!narrow.valid())
+      narrow = rewriter_.BuilderFor(reader).Slice(rewriter_.Wrap(value), axis->second, 0, rows_).value;
+    return narrow;
+  }
+  Value NarrowAtEnd(Value value) {
+    const OpNode* producer = rewriter_.Producer(value);
+    return Narrow(producer != nullptr ? OpNode(*producer) : OpNode{}, value);
+  }
+
+  Graph& graph_;
+  const Value weight_;
+  const int64_t rows_;
+  Rewriter rewriter_;
+  std::map<int, int64_t> wide_;  // the padded axis, by value
+  std::map<int, Value> narrow_;  // slices, by what they are of
+};
+
+// Classifiers that lie the other way round, for whoever wonders.
+void RemarkOthers(const Module& module, PassContext& context) {
+  for (const Graph& graph : module.graphs) {
+    const Readers readers(graph);
+    for (const OpNode& node : graph.ops) {
+      if (node.op != Op::kLinear || !AreLogits(graph, readers, node.results[0])) continue;
+      const int64_t classes = graph.type(node.results[0]).shape.back();
+      if (classes % kMultiple == 0) continue;
+      context.Missed(node.location,
+                     Cat(graph.name, ": ", classes, " classes are not padded: their weights are columns"));
+    }
+  }
 }
 
 }  // namespace
 
 Status PadVocabulary(Module& module, PassContext& context) {
   if (!IsCuda(context.options().target)) return OkStatus();
-  const std::vector<bool> padded = Paddable(module);
-  bool any = false;
-  for (size_t i = 0; i < padded.size(); ++i) {
-    if (!padded[i]) continue;
+  for (Graph& graph : module.graphs) graph.Renumber();
+  for (int i = 0; i < static_cast<int>(module.states.size()); ++i) {
     State& state = module.states[i];
-    int64_t& rows = state.type.shape[0];
+    if (state.kind != StateKind::kParameter || state.type.shape.size() != 2 || state.logical_rows != -1) continue;
+    const int64_t rows = state.type.shape[0];
+    if (rows % kMultiple == 0) continue;
+    const Graph* of = nullptr;
+    const OpNode* const classifier = FindClassifier(module, i, of);
+    if (classifier == nullptr) continue;
+    const Location location = classifier->location;
+    const std::string name = of->name;
+    if (const std::string why = WhyNot(module, i); !why.empty()) {
+      context.Missed(location, Cat(name, ": ", state.name, " is not padded: ", why));
+      continue;
+    }
     state.logical_rows = rows;
-    rows = (rows + kMultiple - 1) / kMultiple * kMultiple;
-    context.Done({}, Cat(state.name, ": ", state.logical_rows, " rows are ", rows, " in the plan"));
-    any = true;
+    state.type.shape[0] = (rows + kMultiple - 1) / kMultiple * kMultiple;
+    for (Graph& graph : module.graphs) {
+      const Value weight = graph.FindState(i);
+      if (weight.valid()) RETURN_IF_ERROR(PaddedGraph(module, graph, weight, rows).Run(state.type));
+    }
+    context.Done(location,
+                 Cat(name, ": ", state.name, " and its logits are padded from ", rows, " to ", state.type.shape[0]));
   }
-  if (!any) return OkStatus();
-  for (Graph& graph : module.graphs) RETURN_IF_ERROR(PadGraph(module, graph, padded));
+  RemarkOthers(module, context);
   return OkStatus();
 }
 

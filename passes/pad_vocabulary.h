@@ -1,11 +1,19 @@
-// Rows of the classifier, and with them columns of the logits, become a multiple of 128: tensor cores want it so.
+// Logits with rows of a multiple of 128 elements: rows of 50,257 bf16 begin at odd multiples of two bytes, where
+// neither a GPU's matrix units nor its 16-byte accesses reach them. The vocabulary is padded inside the plan only.
 //
-//   param wte: f32[50257, 768]                        ->   param wte: f32[50304, 768] rows 50257
-//   %l: f32[B, T, 50257] = matmul %x, wte {transpose_b}    %l: f32[B, T, 50304] = matmul %x, wte {transpose_b}
+//   param wte: f32[50257, 768]                      ->  param wte: f32[50304, 768] rows 50257
+//   %x = embedding wte, tokens                      ->  as it is
+//   %y = matmul %h, wte {transpose_b}               ->  %y: f32[.., 50304] = matmul %h, wte {transpose_b}
+//   %loss, … = cross_entropy %y, … {classes}        ->  as it is: it looks at the classes alone
+//   return logits = %y                              ->  %z = slice %y {axis, size = 50257};  return logits = %z
 //
-// cross_entropy looks at its `classes` alone, so the padding's gradient is 0, and so it stays 0; who else reads the
-// logits gets a slice. Outside of the plan the parameter has its own rows. Runs before autodiff, for CUDA targets. Left
-// alone: a parameter that anything but such products and embeddings reads.
+// Done for CUDA targets, to a parameter [V, C] that is the transposed right operand of the product whose rows
+// cross_entropy reads. The rows that are added are zeros and stay so: their gradients are exactly 0, and AdamW leaves
+// zeros with such gradients alone. State::logical_rows keeps them out of initialization, files and checkpoints. Other
+// readers, of the parameter and of logits, read slices.
+//
+// Stands before autodiff, whose gradients and optimizer states take the padded shape. Left alone: a parameter that a
+// graph stores or that other states belong to already; a classifier that lies as [C, V].
 #ifndef GPTC_PASSES_PAD_VOCABULARY_H_
 #define GPTC_PASSES_PAD_VOCABULARY_H_
 

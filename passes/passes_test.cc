@@ -15,6 +15,7 @@
 #include "passes/fuse_residual_norm.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
+#include "passes/pad_vocabulary.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
 #include "passes/schedule.h"
@@ -28,6 +29,7 @@ constexpr Pass kPasses[] = {
     {"canonicalize", &Canonicalize, true, ""},
     {"cse", &EliminateCommonSubexpressions, true, ""},
     {"dce", &EliminateDeadCode, true, ""},
+    {"pad_vocabulary", &PadVocabulary, true, ""},
     {"fuse_attention", &FuseAttention, true, ""},
     {"fuse_cross_entropy", &FuseCrossEntropy, true, ""},
     {"chunk_logits", &ChunkLogits, true, ""},

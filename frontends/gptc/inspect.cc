@@ -115,7 +115,8 @@ class InspectCommand : public Subcommand {
                      [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }),
                 "), arena ", HumanBytes(plan.arena_bytes), " (no order of these steps can do with less than ",
                 HumanBytes(plan.arena_lower_bound), "), workspace ",
-                HumanBytes(WorkspaceBytes(plan, ThreadCountHere())), " on ", ThreadCountHere(), " threads\n");
+                HumanBytes(WorkspaceBytes(plan, ThreadCountHere())),
+                IsCuda(plan.target) ? "" : Cat(" on ", ThreadCountHere(), " threads"), "\n");
     double flops = 0;
     int64_t count = 0;
     for (const KernelFact& fact : KernelsOfStep(plan)) {

@@ -45,8 +45,8 @@ constexpr Pass kPipeline[] = {
     // Before autodiff, which would differentiate a repeated value twice.
     {"cse", &EliminateCommonSubexpressions, true, "compute equal values once"},
     {"dce", &EliminateDeadCode, true, "drop what nothing reads"},
-    // Before autodiff, which makes the gradients and moments of a parameter in its shape; before the casts and copies of it.
-    {"pad_vocabulary", &PadVocabulary, true, "the classifier's rows become a multiple of 128, on CUDA targets"},
+    // Before autodiff, so that gradients and the optimizer's states take the padded shape.
+    {"pad_vocabulary", &PadVocabulary, true, "logits in rows of a multiple of 128 elements, on a GPU"},
     // In canonical form attention looks the same however it was written; its scores must not be differentiated.
     {"fuse_attention", &FuseAttention, true, "softmax(q·kᵀ)·v becomes one op that never holds a T×T matrix"},
     // The loss graph becomes micro_step and update. Fusions that have a backward of their own belong above this line.

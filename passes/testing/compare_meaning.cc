@@ -31,14 +31,39 @@ std::string Prepare(const Module& module, StateMap& states) {
   return ran.ok() ? "" : Cat("graph prepare cannot be evaluated: ", Message(ran.status()));
 }
 
+// Whether `padded` is a state of this shape with rows of zeros behind it.
+bool IsPadded(const Module& module, std::string_view name, const HostTensor& padded, const Shape& shape) {
+  const int index = module.FindState(name);
+  if (index < 0 || module.states[index].logical_rows < 0 || padded.type.shape == shape) return false;
+  Shape logical = padded.type.shape;
+  logical[0] = module.states[index].logical_rows;
+  return logical == shape;
+}
+
 // The states of `after` that stand for those of `before`: the same numbers where both have one, whatever its type.
 StateMap SameStates(const Module& after, uint64_t seed, const StateMap& before) {
   StateMap states = RandomStates(after, seed);
   for (auto& [name, state] : states) {
     auto there = before.find(name);
-    if (there != before.end() && there->second.type.shape == state.type.shape) state.data = there->second.data;
+    if (there == before.end()) continue;
+    if (there->second.type.shape == state.type.shape) {
+      state.data = there->second.data;
+    } else if (IsPadded(after, name, state, there->second.type.shape)) {
+      std::fill(std::copy(there->second.data.begin(), there->second.data.end(), state.data.begin()), state.data.end(),
+                0.0);
+    }
   }
   return states;
+}
+
+// The same of a state that may be padded after.
+std::string CompareState(const Module& after, std::string_view name, const HostTensor& a, const HostTensor& b) {
+  if (!IsPadded(after, name, b, a.type.shape)) return CompareTensors(a, b);
+  const auto padding = b.data.begin() + static_cast<std::ptrdiff_t>(a.data.size());
+  if (std::any_of(padding, b.data.end(), [](double x) { return x != 0; })) return "has padding that is not 0 after";
+  HostTensor logical = a;
+  std::copy(b.data.begin(), padding, logical.data.begin());
+  return CompareTensors(a, logical);
 }
 
 struct Run {
@@ -59,7 +84,8 @@ std::string CompareRuns(Run before, Run after, uint64_t seed) {
   for (const State& state : before.module.states) {
     auto there = after.states.find(state.name);
     if (there == after.states.end()) continue;
-    if (std::string what = CompareTensors(before.states[state.name], there->second); !what.empty())
+    if (std::string what = CompareState(after.module, state.name, before.states[state.name], there->second);
+        !what.empty())
       return Cat("state ", state.name, " ", what);
   }
   // Whoever changes a parameter changes what is derived from it.

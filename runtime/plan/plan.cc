@@ -195,13 +195,17 @@ double ConfigDouble(const plan::PlanT& plan, std::string_view key, double otherw
 
 bool IsView(const plan::StepT& step) { return InfoOf(*OpNamed(step.kernel)).execution == Execution::kView; }
 
+Type LogicalTypeOf(const plan::StateT& state) {
+  Type type = TypeOf(state);
+  if (state.logical_rows >= 0 && !type.shape.empty()) type.shape[0] = state.logical_rows;
+  return type;
+}
+
 int64_t ParameterCount(const plan::PlanT& plan) {
   int64_t count = 0;
   for (const auto& state : plan.states) {
     if (state->kind != plan::StateKind::Parameter) continue;
-    Shape shape = state->shape;
-    if (state->logical_rows >= 0) shape[0] = state->logical_rows;
-    count += ElementCount(shape);
+    count += ElementCount(LogicalTypeOf(*state).shape);
   }
   return count;
 }

@@ -34,6 +34,8 @@ Status ValidatePlan(const plan::PlanT& plan);
 // Conversions between the plan's tables and ir/base's types.
 Type TypeOf(const plan::BufferT& buffer);
 Type TypeOf(const plan::StateT& state);
+// The same without the rows that only pad it: what files hold of the state.
+Type LogicalTypeOf(const plan::StateT& state);
 Attributes AttributesOf(const plan::StepT& step);
 std::unique_ptr<plan::AttributeT> MakeAttribute(std::string name, const AttributeValue& value);
 AttributeValue ValueOf(const plan::AttributeT& attribute);

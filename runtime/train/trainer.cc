@@ -177,19 +177,11 @@ Status Trainer::Resume(const std::string& from) {
     const plan::StateT& state = *plan_.states[i];
     if (!IsOptimizerState(state)) continue;
     const StoredTensor* stored = optimizer.Find(state.name);
-    const TensorView view = executor_->state(static_cast<int>(i));
-    std::string where = JoinPath(checkpoint.folder(), OptimizerFile(0));
+    const std::string where = JoinPath(checkpoint.folder(), OptimizerFile(0));
     if (stored == nullptr)
       return InvalidArgument(where, ": has no tensor ", state.name,
                              ", which the plan's optimizer needs; --init-from takes the weights alone");
-    if (stored->type != ElementType::kF32 || stored->shape != view.type.shape) {
-      return InvalidArgument(where, ": ", state.name, " is ", ShapeText(stored->shape), ", the plan has ",
-                             ShapeText(view.type.shape), "; it is a checkpoint of another model");
-    }
-    RETURN_IF_ERROR(executor_->WriteState(static_cast<int>(i), [&](const TensorView& to) {
-      std::copy(stored->bytes.begin(), stored->bytes.end(), to.as<std::byte>());
-      return OkStatus();
-    }));
+    RETURN_IF_ERROR(Annotate(LoadState(*stored, *executor_, static_cast<int>(i)), where));
   }
   const nlohmann::json& state = checkpoint.state();
   auto number = [&](const char* key, double otherwise) {

@@ -30,8 +30,7 @@ struct Abroad {
 };
 
 Abroad AbroadOf(const plan::StateT& state) {
-  Abroad abroad{.name = state.name, .logical = state.shape};
-  if (state.logical_rows >= 0 && !abroad.logical.empty()) abroad.logical[0] = state.logical_rows;
+  Abroad abroad{.name = state.name, .logical = LogicalTypeOf(state).shape};
   bool named = false;
   for (const auto& name : state.names) {
     if (name->format != "hf") continue;
@@ -218,20 +217,34 @@ std::vector<TensorToWrite> WeightsToWrite(const Executor& executor, ElementType 
 }
 
 TensorToWrite StateToWrite(const Executor& executor, int index) {
-  const TensorView view = executor.state(index);
-  TensorToWrite tensor{executor.plan().states[index]->name, ElementTypeOf(view.type.dtype), view.type.shape, view.data,
-                       nullptr};
+  const plan::StateT& state = *executor.plan().states[index];
+  const Type logical = LogicalTypeOf(state);
+  TensorToWrite tensor{state.name, ElementTypeOf(logical.dtype), logical.shape, executor.state(index).data, nullptr};
   if (executor.device().SharesMemoryWithHost()) return tensor;
   tensor.data = nullptr;
-  tensor.make = [&executor, index]() -> StatusOr<std::vector<std::byte>> {
+  tensor.make = [&executor, index, size = ByteCount(logical)]() -> StatusOr<std::vector<std::byte>> {
     std::vector<std::byte> bytes;
     RETURN_IF_ERROR(executor.ReadState(index, [&](const TensorView& from) {
-      bytes.assign(from.as<std::byte>(), from.as<std::byte>() + from.bytes());
+      bytes.assign(from.as<std::byte>(), from.as<std::byte>() + size);
       return OkStatus();
     }));
     return bytes;
   };
   return tensor;
+}
+
+Status LoadState(const StoredTensor& stored, Executor& executor, int index) {
+  const plan::StateT& state = *executor.plan().states[index];
+  const Type logical = LogicalTypeOf(state);
+  if (stored.type != ElementTypeOf(logical.dtype) || stored.shape != logical.shape) {
+    return InvalidArgument(state.name, " is ", ShapeText(stored.shape), ", the plan has ", ShapeText(logical.shape),
+                           "; it is a checkpoint of another model");
+  }
+  return executor.WriteState(index, [&](const TensorView& to) {
+    std::byte* const data = to.as<std::byte>();
+    std::fill(std::copy(stored.bytes.begin(), stored.bytes.end(), data), data + to.bytes(), std::byte{0});
+    return OkStatus();
+  });
 }
 
 std::string ConfigJson(const plan::PlanT& plan, int eot, ElementType type) {

@@ -21,8 +21,10 @@ Status LoadWeights(const Safetensors& tensors, const std::string& where, Executo
 // All parameters under their Hugging Face names, without padding, in `type`. Views of the executor's memory where no
 // conversion is needed, so write them before it runs again.
 std::vector<TensorToWrite> WeightsToWrite(const Executor& executor, ElementType type = ElementType::kF32);
-// A state as it is, under its name. The same holds.
+// A state without its padding, under its name. The same holds.
 TensorToWrite StateToWrite(const Executor& executor, int index);
+// The state from what the above wrote; padded rows become 0. InvalidArgument where type or shape is another.
+Status LoadState(const StoredTensor& stored, Executor& executor, int index);
 
 // config.json that belongs to the weights: GPT2LMHeadModel's for gpt2, the plan's configuration for other models.
 // `eot`: id of the end-of-text token, or -1.

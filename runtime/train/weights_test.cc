@@ -92,6 +92,19 @@ TEST_F(WeightsTest, PaddingTransposeAndBack) {
   }
 }
 
+TEST_F(WeightsTest, StatesWithoutPaddingAndBack) {
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::copy(values.begin(), values.end(), executor_->state(0).as<float>());
+  const Safetensors file = File({StateToWrite(*executor_, 0)});
+  ASSERT_NE(file.Find("wte"), nullptr);
+  EXPECT_EQ(file.Find("wte")->shape, (Shape{3, 2}));
+  std::memset(executor_->state(0).data, 0xff, executor_->state(0).bytes());
+  ASSERT_TRUE(LoadState(*file.Find("wte"), *executor_, 0).ok());
+  EXPECT_EQ(State(0), (std::vector<float>{1, 2, 3, 4, 5, 6, 0, 0}));
+  const Status other = LoadState(*file.Find("wte"), *executor_, 1);
+  EXPECT_TRUE(absl::IsInvalidArgument(other)) << other;
+}
+
 TEST_F(WeightsTest, NamesWithoutPrefixTiedNamesAndOtherTypes) {
   const Safetensors first = File({Tensor("wte.weight", {3, 2}, 1), Tensor("h.0.up.weight", {3, 2}, 10)});
   ASSERT_TRUE(LoadWeights(first, "here", *executor_).ok());

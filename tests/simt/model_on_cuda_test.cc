@@ -104,8 +104,9 @@ StatusOr<Trained> Train(const plan::PlanT& plan, Device& device) {
       std::memset(view.data, 0, view.bytes());
       if (plan.states[i]->kind != plan::StateKind::Parameter) return OkStatus();
       const float centre = view.rank() == 1 && name.ends_with("weight") ? 1 : 0;
-      for (int64_t k = 0; k < view.count(); ++k) view.as<float>()[k] = centre + 0.1f * Uniform(name, k);
-      trained.begin[name] = {view.as<float>(), view.as<float>() + view.count()};
+      const int64_t count = ElementCount(LogicalTypeOf(*plan.states[i]).shape);
+      for (int64_t k = 0; k < count; ++k) view.as<float>()[k] = centre + 0.1f * Uniform(name, k);
+      trained.begin[name] = {view.as<float>(), view.as<float>() + count};
       return OkStatus();
     }));
   }
@@ -139,7 +140,8 @@ StatusOr<Trained> Train(const plan::PlanT& plan, Device& device) {
   for (size_t i = 0; i < plan.states.size(); ++i) {
     if (plan.states[i]->kind != plan::StateKind::Parameter) continue;
     RETURN_IF_ERROR(executor->ReadState(static_cast<int>(i), [&](const TensorView& view) {
-      trained.end[plan.states[i]->name] = {view.as<float>(), view.as<float>() + view.count()};
+      const int64_t count = ElementCount(LogicalTypeOf(*plan.states[i]).shape);
+      trained.end[plan.states[i]->name] = {view.as<float>(), view.as<float>() + count};
       return OkStatus();
     }));
   }
