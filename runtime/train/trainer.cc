@@ -344,16 +344,28 @@ Status Trainer::SaveCheckpoint(bool best) {
   return OkStatus();
 }
 
+StatusOr<double> Trainer::MeasureCeiling() {
+  constexpr double kSeconds = 0.4;
+  const bool bf16 = plan_.precision == "bf16";
+  if (!device_.SharesMemoryWithHost()) {
+    ASSIGN_OR_RETURN(const Roofline roofline, device_.MeasureCeilings(plan_));
+    return bf16 ? roofline.bf16_gflops : roofline.f32_gflops;
+  }
+  const GemmCeilingShape shape{.tokens = batch_ * sequence_,
+                               .width = ConfigInt(plan_, "width", 0),
+                               .layers = ConfigInt(plan_, "layers", 0),
+                               .vocab = 0};
+  return MeasureGemmGflops(bf16 ? DType::kBF16 : DType::kF32, shape, kSeconds);
+}
+
 std::optional<double> Trainer::Mfu(double tokens_per_s, double ms) {
-  constexpr double kLongRunMs = 60e3, kMeasureSeconds = 0.4;
+  constexpr double kLongRunMs = 60e3;
   int64_t layers = ConfigInt(plan_, "layers", 0), width = ConfigInt(plan_, "width", 0);
   if (layers <= 0 || width <= 0 || ceiling_gflops_ < 0) return std::nullopt;
   if (ceiling_gflops_ == 0) {
     if (done_.step < start_step_ + 5 || static_cast<double>(options_.steps - done_.step) * ms < kLongRunMs)
       return std::nullopt;
-    GemmCeilingShape shape{.tokens = batch_ * sequence_, .width = width, .layers = layers, .vocab = 0};
-    ceiling_gflops_ =
-        MeasureGemmGflops(plan_.precision == "bf16" ? DType::kBF16 : DType::kF32, shape, kMeasureSeconds).value_or(-1);
+    ceiling_gflops_ = MeasureCeiling().value_or(-1);
     if (ceiling_gflops_ <= 0) return std::nullopt;
   }
   // 6P for the products with parameters, forward and backward, and 6·L·C·T for causal attention.

@@ -80,7 +80,9 @@ class Trainer {
   Status SaveCheckpoint(bool best);
   Status Sample(int64_t step);
   std::string Summary() const;
-  // Share of the machine's GEMM ceiling at this rate of tokens; none where it is not known. Measures the ceiling once,
+  // GFLOP/s of products at best, of the device in the plan's precision.
+  StatusOr<double> MeasureCeiling();
+  // Share of the device's GEMM ceiling at this rate of tokens; none where it is not known. Measures the ceiling once,
   // in a run long enough not to notice.
   std::optional<double> Mfu(double tokens_per_s, double ms);
 
