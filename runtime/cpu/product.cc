@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ir/base/packing.h"
+#include "ir/base/target.h"
 #include "runtime/cpu/convert.h"
 #include "runtime/cpu/gemv.h"
 #include "runtime/cpu/onednn.h"
@@ -100,7 +101,11 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
   // oneDNN adds a bias of its own accord.
   s.bias_in_product = onednn && p.bias.data != nullptr;
   s.convert_bias = s.bias_in_product && p.bias.type.dtype != DType::kF32;
-  s.c_in_product = onednn && p.c.data != nullptr && p.c.data != p.y.data && p.c.type.dtype == DType::kF32;
+  // oneDNN adds c where it is read, which with AVX-512 rounds as adding to a y that holds c does. Its AVX2 products
+  // round otherwise, so that the bits would depend on where c lies: there c is copied to y first.
+  static const bool rounds_alike = NativeTarget().starts_with("cpu:avx512");
+  s.c_in_product =
+      rounds_alike && onednn && p.c.data != nullptr && p.c.data != p.y.data && p.c.type.dtype == DType::kF32;
   s.initialize = (p.c.data != nullptr && !s.c_in_product) || (p.bias.data != nullptr && !s.bias_in_product) || gemv;
   s.zero = gemv;
 
