@@ -1,6 +1,7 @@
 #include "runtime/cpu/onednn.h"
 
 #include <dnnl.hpp>
+#include <string_view>
 
 #include "ir/base/check.h"
 #include "runtime/cpu/convert.h"
@@ -78,6 +79,10 @@ StatusOr<std::unique_ptr<OnednnProduct>> OnednnProduct::Create(const OnednnProdu
       operation = dnnl::matmul::desc(a, weights, {shape, DataType(*spec.bias), strides}, y);
     }
     const dnnl::matmul::primitive_desc chosen(operation, attributes, CpuEngine());
+    // Without AVX-512 oneDNN still takes packed weights, by its reference loops, which are slower than anything else.
+    if (spec.packed_b && std::string_view(chosen.impl_info_str()).starts_with("ref")) {
+      return absl::UnimplementedError("oneDNN multiplies packed weights by its reference loops alone on this machine");
+    }
     impl->primitive = dnnl::matmul(chosen);
     impl->a = Unplaced(a);
     impl->b = Unplaced(b);
