@@ -24,8 +24,8 @@ std::vector<std::string> LaunchesOf(const plan::GeneratedKernelT& kernel) {
 
 TEST(CudaSource, Elementwise) {
   const Type operands[] = {{DType::kBF16, {512, 3072}}, {DType::kF32, {3072}}};
-  const auto kernel =
-      GenerateCudaKernel("t0 = cast a0 {to = f32}; t1 = add t0, a1; t2 = gelu t1; t3 = cast t2 {to = bf16}; return t3", operands);
+  const auto kernel = GenerateCudaKernel(
+      "t0 = cast a0 {to = f32}; t1 = add t0, a1; t2 = gelu t1; t3 = cast t2 {to = bf16}; return t3", operands);
   ASSERT_TRUE(kernel.ok()) << kernel.status();
   EXPECT_EQ(kernel->source, R"(// (bf16[512, 3072], f32[3072]) -> (bf16[512, 3072])
 // t0 = cast a0 {to = f32}; t1 = add t0, a1; t2 = gelu t1; t3 = cast t2 {to = bf16}; return t3

@@ -55,10 +55,11 @@ const std::vector<Folder>& Order() {
     all.push_back({"runtime/devices", {"ir/base", "runtime/plan", "runtime/exec", "runtime/cpu", "runtime/cuda"}});
     all.push_back({"runtime/data", {"ir/base", "runtime/formats", "runtime/data/tokenizer"}});
     all.push_back({"runtime/generate", with({"runtime/exec", "runtime/cpu"})});
-    all.push_back({"runtime/train", with({"runtime/exec", "runtime/cpu", "runtime/devices", "runtime/data", "runtime/generate"})});
+    all.push_back({"runtime/train",
+                   with({"runtime/exec", "runtime/cpu", "runtime/devices", "runtime/data", "runtime/generate"})});
     all.push_back({"runtime", with({"runtime/exec"})});  // further devices and communication
-    all.push_back({"frontends", with({"frontends/common", "runtime/exec", "runtime/cpu", "runtime/devices", "runtime/data",
-                                      "runtime/generate", "runtime/train", "runtime"})});
+    all.push_back({"frontends", with({"frontends/common", "runtime/exec", "runtime/cpu", "runtime/devices",
+                                      "runtime/data", "runtime/generate", "runtime/train", "runtime"})});
     // Benchmarks stand on both sides, as tests do; nothing stands on them.
     std::vector<std::string> everything;
     for (const Folder& folder : all) everything.push_back(folder.path);

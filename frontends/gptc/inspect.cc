@@ -109,14 +109,14 @@ class InspectCommand : public Subcommand {
     std::string text = absl::StrFormat("%s · %s parameters · %s · %s\n", plan.model, Grouped(ParameterCount(plan)),
                                        plan.target, plan.precision);
     text += Cat("  ", Join(plan.dimensions, ", ", [](const auto& d) { return Cat(d->name, " = ", d->value); }), "\n");
-    text += Cat("  memory  ", HumanBytes(PeakBytes(plan, ThreadCountHere())), " at the peak of training: states ",
-                HumanBytes(plan.state_bytes), " (",
-                Join(StateBytesByKind(plan), ", ",
-                     [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }),
-                "), arena ", HumanBytes(plan.arena_bytes), " (no order of these steps can do with less than ",
-                HumanBytes(plan.arena_lower_bound), "), workspace ",
-                HumanBytes(WorkspaceBytes(plan, ThreadCountHere())),
-                IsCuda(plan.target) ? "" : Cat(" on ", ThreadCountHere(), " threads"), "\n");
+    text +=
+        Cat("  memory  ", HumanBytes(PeakBytes(plan, ThreadCountHere())), " at the peak of training: states ",
+            HumanBytes(plan.state_bytes), " (",
+            Join(StateBytesByKind(plan), ", ",
+                 [](const auto& item) { return Cat(item.first, " ", HumanBytes(item.second)); }),
+            "), arena ", HumanBytes(plan.arena_bytes), " (no order of these steps can do with less than ",
+            HumanBytes(plan.arena_lower_bound), "), workspace ", HumanBytes(WorkspaceBytes(plan, ThreadCountHere())),
+            IsCuda(plan.target) ? "" : Cat(" on ", ThreadCountHere(), " threads"), "\n");
     double flops = 0;
     int64_t count = 0;
     for (const KernelFact& fact : KernelsOfStep(plan)) {

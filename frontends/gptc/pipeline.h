@@ -28,7 +28,7 @@ struct CompileOptions {
   int64_t memory_budget = 0;  // bytes that `recompute` works towards; 0: none. Compilation says whether it got there
   int64_t loss_chunk = 0;     // rows of logits that exist at a time; 0: all
   std::vector<std::string> disabled;
-  bool generate = true;  // kernels of `fused` ops for targets of CUDA; else the plan is for looking at
+  bool generate = true;          // kernels of `fused` ops for targets of CUDA; else the plan is for looking at
   InstrumentOptions instrument;  // `disabled` is filled in from above
 };
 

@@ -24,8 +24,8 @@ bool HasBf16Products(std::string_view target);
 std::string NativeTarget();
 // "native" becomes NativeTarget(). UsageError with a suggestion for what is no target.
 StatusOr<std::string> ResolveTarget(std::string_view target);
-// FailedPrecondition, with what to do, where this machine's processor cannot run a plan for `target`. CUDA targets pass:
-// whether there is such a GPU is found out by opening it (runtime/devices).
+// FailedPrecondition, with what to do, where this machine's processor cannot run a plan for `target`. CUDA targets
+// pass: whether there is such a GPU is found out by opening it (runtime/devices).
 Status CheckTarget(std::string_view target);
 
 }  // namespace gptc

@@ -5,8 +5,8 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "ir/base/status.h"
 #include "ir/base/library.h"
+#include "ir/base/status.h"
 #endif
 
 namespace gptc {

@@ -31,8 +31,7 @@ Status CheckWorkspace(const plan::PlanT& plan, const plan::StepT& step, const At
   for (const TensorView& input : inputs) input_types.push_back(input.type);
   for (const TensorView& result : results) result_types.push_back(result.type);
   const int64_t granted =
-      WorkspaceOf(*OpNamed(step.kernel), input_types, result_types, attributes, plan.target)
-          .Bytes(asked.threads);
+      WorkspaceOf(*OpNamed(step.kernel), input_types, result_types, attributes, plan.target).Bytes(asked.threads);
   if (static_cast<int64_t>(asked.bytes) <= granted) return OkStatus();
   return Failure("the kernel of ", step.kernel, " asks for ", Grouped(static_cast<int64_t>(asked.bytes)),
                  " bytes of workspace on ", asked.threads, " threads, and runtime/plan/workspace.cc grants ",

@@ -76,7 +76,8 @@ std::vector<OpCase> FusedCases() {
       "[0, 1]}; return t3, t2, t4",
       10);
   add("long rows of four operands", {F32({2, 9001}), F32({9001}), F32({2, 9001}), F32({2, 9001})},
-      "t0 = mul a0, a1; t1 = add t0, a2; t2 = reduce_max t1 {axes = [1], keep = true}; t3 = sub t1, t2; t4 = max t3, a3; "
+      "t0 = mul a0, a1; t1 = add t0, a2; t2 = reduce_max t1 {axes = [1], keep = true}; t3 = sub t1, t2; t4 = max t3, "
+      "a3; "
       "t5 = mean t4 {axes = [1], keep = true}; t6 = sub t4, t5; return t6, t5",
       10);
   add("no rows", {F32({0, 5}), F32({5})}, "t0 = add a0, a1; t1 = sum t0 {axes = [0]}; return t0, t1");

@@ -96,8 +96,7 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
   std::vector<Type> operand_types, result_types;
   for (const TensorView& view : operands) operand_types.push_back(view.type);
   for (const TensorView& view : results) result_types.push_back(view.type);
-  const Workspace granted =
-      WorkspaceOf(op_case.op, operand_types, result_types, attributes, NativeTarget());
+  const Workspace granted = WorkspaceOf(op_case.op, operand_types, result_types, attributes, NativeTarget());
   const ScratchPool::Asked asked = scratch.TakeAsked();
   if (static_cast<int64_t>(asked.bytes) > granted.Bytes(asked.threads)) {
     return Failure("asks for ", asked.bytes, " bytes of workspace, runtime/plan/workspace.cc grants ",
