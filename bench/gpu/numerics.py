@@ -157,12 +157,13 @@ def run_case(spec, case):
         torch.cuda.empty_cache()
     for variant in spec["variants"]:
         label = f"{variant['precision']} with {variant['residual']} residual"
-        answer = {"case": case["name"], "ours": label, "losses_f32": exact["losses"], "losses_autocast": autocast["losses"]}
+        answer = {"case": case["name"], "ours": label, "losses_f32": exact["losses"], "losses_autocast": autocast["losses"],
+                  "norms_f32": exact["norms"], "norms_autocast": autocast["norms"]}
         begun = time.time()
         try:
             result = ours(spec, case, variant)
             rows = compare(result, autocast, exact, start, variant)
-            answer |= {"losses": result["losses"], "rows": rows, "ok": all(r["ok"] for r in rows)}
+            answer |= {"losses": result["losses"], "norms": result["norms"], "rows": rows, "ok": all(r["ok"] for r in rows)}
         except (RuntimeError, OSError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
             answer |= {"ok": False, "error": f"{type(error).__name__}: {error}"[:2000]}
         print(json.dumps(answer | {"seconds": time.time() - begun}), flush=True)

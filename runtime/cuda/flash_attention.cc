@@ -29,12 +29,24 @@ FlashArguments ArgumentsOf(const KernelArgs& args, const TensorView& qkv, size_t
   return flash;
 }
 
-enum class Kernels { kNone, kPlainF32, kPlainBf16, kTensorCores };
+enum class Kernels { kNone, kPlainF32, kPlainBf16, kTensorCores, kHopper };
 
-Kernels KernelsOf(const TensorView& qkv, const FlashArguments& flash) {
+// Whether Hopper's kernels are in this program (CMakeLists.txt).
+#if defined(GPTC_CUDA_SM90A) || defined(GPTC_SIMT)
+constexpr bool kHasHopper = true;
+#else
+constexpr bool kHasHopper = false;
+#endif
+
+bool OnHopper(const FlashArguments& flash, int sm) {
+  return kHasHopper && sm == 90 && flash.head_size > 32 && flash.head_size <= 64 && flash.scalars == nullptr &&
+         flash.segments == nullptr;
+}
+
+Kernels KernelsOf(const TensorView& qkv, const FlashArguments& flash, int sm) {
   const DType dtype = qkv.type.dtype;
   if (dtype == DType::kBF16 && cuda::FlashOnTensorCores(flash.tokens, flash.heads, flash.head_size, flash.scale)) {
-    return Kernels::kTensorCores;
+    return OnHopper(flash, sm) ? Kernels::kHopper : Kernels::kTensorCores;
   }
   if (flash.head_size > cuda::kFlashPlainHead) return Kernels::kNone;
   return dtype == DType::kF32 ? Kernels::kPlainF32 : dtype == DType::kBF16 ? Kernels::kPlainBf16 : Kernels::kNone;
@@ -51,9 +63,12 @@ StatusOr<BoundKernel> BindCudaFlashAttention(const KernelArgs& args) {
   }
   const TensorView qkv = args.input(0), y = args.result(0);
   const FlashArguments flash = ArgumentsOf(args, qkv, 1);
-  const cudaStream_t stream = CudaDeviceOf(args).stream();
+  const CudaDevice& device = CudaDeviceOf(args);
+  const cudaStream_t stream = device.stream();
   float* const lse = args.result(1).as<float>();
-  switch (KernelsOf(qkv, flash)) {
+  switch (KernelsOf(qkv, flash, device.sm())) {
+    case Kernels::kHopper:
+      return [=] { cuda::FlashForwardHopper(stream, flash, y.as<bf16>(), lse); };
     case Kernels::kTensorCores:
       return [=] { cuda::FlashForward(stream, flash, y.as<bf16>(), lse); };
     case Kernels::kPlainF32:
@@ -73,13 +88,19 @@ StatusOr<BoundKernel> BindCudaFlashAttentionBackward(const KernelArgs& args) {
   }
   const TensorView dy = args.input(0), qkv = args.input(1), y = args.input(2), dqkv = args.result();
   const FlashArguments flash = ArgumentsOf(args, qkv, 4);
-  const cudaStream_t stream = CudaDeviceOf(args).stream();
+  const CudaDevice& device = CudaDeviceOf(args);
+  const cudaStream_t stream = device.stream();
   const float* const lse = args.input(3).as<const float>();
-  const Kernels kernels = KernelsOf(qkv, flash);
+  const Kernels kernels = KernelsOf(qkv, flash, device.sm());
   if (kernels == Kernels::kNone) return UnsupportedOnCuda("flash_attention_backward", args, kSupported);
   ScratchPool* const scratch = &args.scratch;  // the sums of dy·y
   scratch->Request(args.input(3).bytes());
   switch (kernels) {
+    case Kernels::kHopper:
+      return [=] {
+        cuda::FlashBackwardHopper(stream, flash, dy.as<const bf16>(), y.as<const bf16>(), lse,
+                                  static_cast<float*>(scratch->data()), dqkv.as<bf16>());
+      };
     case Kernels::kTensorCores:
       return [=] {
         cuda::FlashBackward(stream, flash, dy.as<const bf16>(), y.as<const bf16>(), lse,

@@ -4,16 +4,10 @@
 // in tiles that arrive two ahead. A warp's 32 queries stay in registers, as do their scores, which become the weights'
 // operand where they are: nothing but k and v passes through shared memory, and each fragment of theirs serves four
 // products. Blocks of one head are neighbours, those with most keys first: k and v come from the L2 cache.
-//
-// Scores are in units of log 2. Weights are 2^(score - reference), where the reference is a largest score seen before:
-// it follows the largest only when that has grown by more than kGrowth, so sums are rescaled a few times in a row of
-// tiles, and weights stay below 2^kGrowth. Both sides of y's quotient have the same reference.
 #include "runtime/cuda/flash_tile.cuh"
 
 namespace gptc::cuda {
 namespace {
-
-constexpr float kGrowth = 8;
 
 // kGeneral: dropout or segments. A tile is taken in steps of kStep keys, whose scores are in registers at once; these
 // must let kResident blocks live on a multiprocessor.
@@ -57,15 +51,7 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
   const float scale = args.scale * kLog2E;
   float sums[kStrips][kDim / 8][4];
   Clear(sums);
-  float reference[kStrips][2], total[kStrips][2];  // of rows 16·m + 8·half + lane / 4
-#pragma unroll
-  for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      reference[m][half] = -1e30f;
-      total[m][half] = 0;
-    }
-  }
+  OnlineSoftmax<kStrips> softmax;
 
   [[maybe_unused]] SegmentRange range;
   if constexpr (kGeneral) range = SegmentRange::Of<Sizes::kWarpRows>(args, head, own_first);
@@ -88,19 +74,7 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
       MultiplyTransposed<kDim, kStep>(scores, queries, key_tile, step, place);
 
       if (kGeneral || key + kStep > args.tokens || (args.causal && key + kStep - 1 > own_first)) {
-#pragma unroll
-        for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int query = own_first + 16 * m + e / 2 * 8 + lane / 4;
-            const int end = args.causal ? min(query + 1, args.tokens) : args.tokens;
-            const int own_key = key + lane % 4 * 2 + e % 2;
-#pragma unroll
-            for (int n = 0; n < kStep / 8; ++n) {
-              if (own_key + 8 * n >= end) scores[m][n][e] = -INFINITY;
-            }
-          }
-        }
+        HideUnseen(scores, args, own_first, key, -INFINITY);
       }
       if constexpr (kGeneral) {
         if (args.segments != nullptr) {
@@ -119,51 +93,7 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
         }
       }
 
-      float largest[kStrips][2];
-      bool grew = false;
-#pragma unroll
-      for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float most = fmaxf(scores[m][0][2 * half], scores[m][0][2 * half + 1]);
-#pragma unroll
-          for (int n = 1; n < kStep / 8; ++n) {
-            most = fmaxf(most, fmaxf(scores[m][n][2 * half], scores[m][n][2 * half + 1]));
-          }
-          most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-          most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-          largest[m][half] = most * scale;
-          grew |= largest[m][half] > reference[m][half] + kGrowth;
-        }
-      }
-      if (__ballot_sync(0xffffffffu, grew) != 0) {
-#pragma unroll
-        for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const float next = fmaxf(reference[m][half], largest[m][half]);
-            const float factor = ptx::Exp2(reference[m][half] - next);
-            reference[m][half] = next;
-            total[m][half] *= factor;
-#pragma unroll
-            for (int n = 0; n < kDim / 8; ++n) {
-              sums[m][n][2 * half] *= factor;
-              sums[m][n][2 * half + 1] *= factor;
-            }
-          }
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < kStep / 8; ++n) {
-#pragma unroll
-        for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            scores[m][n][e] = ptx::Exp2(fmaf(scores[m][n][e], scale, -reference[m][e / 2]));
-            total[m][e / 2] += scores[m][n][e];
-          }
-        }
-      }
+      softmax.Take(scores, scale, sums);
       if constexpr (kGeneral) {
         if (args.scalars != nullptr) {
           const FlashDropout dropout(args, head);
@@ -193,22 +123,10 @@ __global__ void __launch_bounds__(kFlashThreads, kResident)
     }
   }
 
-#pragma unroll
-  for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float sum = total[m][half];
-      sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-      const int query = own_first + 16 * m + 8 * half + lane / 4;
-      if (lane % 4 == 0 && query < args.tokens) {
-        lse[head.statistics + query] = reference[m][half] * kLn2 + logf(sum);
-      }
-      total[m][half] = 1 / sum;
-    }
-  }
+  float inverse[kStrips][2];
+  softmax.Finish(lse + head.statistics, own_first, args.tokens, inverse);
   __syncthreads();  // all have read their last tile
-  StoreRows<kDim>(sums, total, shared + warp * Sizes::kWarpRows * Sizes::kRowBytes, y + head.merged, head.stride / 3,
+  StoreRows<kDim>(sums, inverse, shared + warp * Sizes::kWarpRows * Sizes::kRowBytes, y + head.merged, head.stride / 3,
                   own_first, args.tokens, args.head_size);
 }
 

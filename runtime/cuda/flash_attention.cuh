@@ -10,9 +10,9 @@
 // mask is 0 or 1 / (1 - rate), as ir/base/philox.h defines it. After Dao, "FlashAttention-2", 2023.
 //
 // There are two implementations. The tensor cores' is for bf16 with heads of 8, 16, .. 128 elements and a scale above
-// 0: products of bf16 with f32 sums, p and ds rounded to bf16 before theirs (a relative error of 2^-9 of each term).
-// The plain one takes f32 and bf16, heads of up to kFlashPlainHead elements, and has f32 arithmetic throughout.
-// Neither has atomics: the same bits in every run.
+// 0: products of bf16 with f32 sums, p and ds rounded to bf16 before theirs (a relative error of 2^-9 of each term); on
+// Hopper by warpgroups where they serve. The plain one takes f32 and bf16, heads of up to kFlashPlainHead elements, and
+// has f32 arithmetic throughout. None has atomics: the same bits in every run.
 #ifndef GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 #define GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 
@@ -46,12 +46,17 @@ inline bool FlashOnTensorCores(int64_t tokens, int64_t heads, int64_t head_size,
 
 // Write y and lse. Read qkv: 6BTC bytes, once if k and v of the heads in flight stay in the L2 cache; write 2BTC.
 void FlashForward(cudaStream_t stream, const FlashArguments& args, bf16* y, float* lse);
+// For what FlashOnTensorCores() allows with heads of up to 64 elements and neither dropout nor segments, on GPUs of
+// compute capability 9.0, where the program has code for sm_90a (flash_attention_hopper.cu).
+void FlashForwardHopper(cudaStream_t stream, const FlashArguments& args, bf16* y, float* lse);
 template <typename T>
 void FlashForwardPlain(cudaStream_t stream, const FlashArguments& args, T* y, float* lse);
 
 // Write dqkv, and sums on the way.
 void FlashBackward(cudaStream_t stream, const FlashArguments& args, const bf16* dy, const bf16* y, const float* lse,
                    float* sums, bf16* dqkv);
+void FlashBackwardHopper(cudaStream_t stream, const FlashArguments& args, const bf16* dy, const bf16* y,
+                         const float* lse, float* sums, bf16* dqkv);
 template <typename T>
 void FlashBackwardPlain(cudaStream_t stream, const FlashArguments& args, const T* dy, const T* y, const float* lse,
                         float* sums, T* dqkv);

@@ -21,13 +21,6 @@
 namespace gptc::cuda {
 namespace {
 
-// Two neighbouring elements of a row; 0 past the end.
-__device__ __forceinline__ float2 LoadPair(const bf16* row, int column, bool valid) {
-  if (!valid) return {0, 0};
-  const uint32_t pair = __ldg(reinterpret_cast<const unsigned*>(row + column));
-  return {BitsToFloat(pair << 16), BitsToFloat(pair & 0xffff0000u)};
-}
-
 // kGeneral: dropout or segments.
 template <int kDim, bool kGeneral>
 __global__ void __launch_bounds__(kFlashThreads, 2)
@@ -68,20 +61,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   float shift[kStrips][2], sum[kStrips][2];
   RowFragments<kDim> queries, gradients;
   {
-    float2 outputs[kStrips][kDim / 16][4];
-#pragma unroll
-    for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int query = own_first + 16 * m + i % 2 * 8 + lane / 4;
-        const bf16* const row = y + head.merged + query * (head.stride / 3);
-#pragma unroll
-        for (int c = 0; c < kDim / 16; ++c) {
-          const int column = 16 * c + i / 2 * 8 + lane % 4 * 2;
-          outputs[m][c][i] = LoadPair(row, column, query < args.tokens && column < args.head_size);
-        }
-      }
-    }
+    const RowOutputs<kDim, kStrips> outputs(y + head.merged, head.stride / 3, own_first, args.tokens, args.head_size);
     ptx::CopyWait<1>();
     __syncthreads();
     const TileLane<kDim> place;
@@ -89,26 +69,14 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     LoadRows<kDim>(gradients, stage(2), warp * Sizes::kWarpRows, place);
     __syncthreads();
     copy(1);
+    outputs.Dot(gradients, sum);
 #pragma unroll
     for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float dot = 0;
-#pragma unroll
-        for (int c = 0; c < kDim / 16; ++c) {
-#pragma unroll
-          for (int i = half; i < 4; i += 2) {
-            const uint32_t pair = gradients[m][c][i];
-            dot = fmaf(BitsToFloat(pair << 16), outputs[m][c][i].x, dot);
-            dot = fmaf(BitsToFloat(pair & 0xffff0000u), outputs[m][c][i].y, dot);
-          }
-        }
-        dot += __shfl_xor_sync(0xffffffffu, dot, 1);
-        dot += __shfl_xor_sync(0xffffffffu, dot, 2);
         const int query = own_first + 16 * m + 8 * half + lane / 4;
         const bool valid = query < args.tokens;
-        if (valid && lane % 4 == 0) sums[head.statistics + query] = dot;
-        sum[m][half] = dot;
+        if (valid && lane % 4 == 0) sums[head.statistics + query] = sum[m][half];
         shift[m][half] = valid ? lse[head.statistics + query] * kLog2E : INFINITY;  // p = 0 past the end
       }
     }
@@ -149,18 +117,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
         }
       }
       if (kGeneral || key + kStep > args.tokens || (args.causal && key + kStep - 1 > own_first)) {
-#pragma unroll
-        for (int m = 0; m < kStrips; ++m) {
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const int query = own_first + 16 * m + e / 2 * 8 + lane / 4;
-            const int end = args.causal ? min(query + 1, args.tokens) : args.tokens;
-#pragma unroll
-            for (int n = 0; n < kStep / 8; ++n) {
-              if (key + 8 * n + lane % 4 * 2 + e % 2 >= end) scores[m][n][e] = 0;
-            }
-          }
-        }
+        HideUnseen(scores, args, own_first, key, 0);
       }
       if constexpr (kGeneral) {
         if (args.segments != nullptr) {

@@ -94,11 +94,11 @@ struct TileCopy {
 template <int kDim>
 using RowFragments = uint32_t[FlashSizes<kDim>::kStrips][kDim / 16][4];
 
-template <int kDim>
-__device__ __forceinline__ void LoadRows(RowFragments<kDim>& fragments, const unsigned char* tile, int row,
-                                         const TileLane<kDim>& lane) {
+template <int kDim, int kStrips>
+__device__ __forceinline__ void LoadRows(uint32_t (&fragments)[kStrips][kDim / 16][4], const unsigned char* tile,
+                                         int row, const TileLane<kDim>& lane) {
 #pragma unroll
-  for (int m = 0; m < FlashSizes<kDim>::kStrips; ++m) {
+  for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
     for (int k = 0; k < kDim / 16; ++k) ptx::LoadMatrix4(fragments[m][k], tile + lane.At(lane.rows, row + 16 * m, k));
   }
@@ -191,15 +191,15 @@ __device__ __forceinline__ void Accumulate(float (&sums)[FlashSizes<kDim>::kStri
 }
 
 // Writes the warp's sums, element (m, half) of a lane times factors[m][half], to rows first .. of a matrix like
-// CopyTile's. They pass through the warp's own part of shared memory, kWarpRows rows of a tile.
-template <int kDim>
-__device__ __forceinline__ void StoreRows(const float (&sums)[FlashSizes<kDim>::kStrips][kDim / 8][4],
-                                          const float (&factors)[FlashSizes<kDim>::kStrips][2], unsigned char* staging,
-                                          bf16* matrix, int64_t stride, int first, int rows, int columns) {
+// CopyTile's. They pass through the warp's own part of shared memory, 16·kStrips rows of a tile.
+template <int kDim, int kStrips>
+__device__ __forceinline__ void StoreRows(const float (&sums)[kStrips][kDim / 8][4], const float (&factors)[kStrips][2],
+                                          unsigned char* staging, bf16* matrix, int64_t stride, int first, int rows,
+                                          int columns) {
   constexpr int kChunks = kDim / 8, kStep = kWarp / kChunks;
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
-  for (int m = 0; m < FlashSizes<kDim>::kStrips; ++m) {
+  for (int m = 0; m < kStrips; ++m) {
 #pragma unroll
     for (int n = 0; n < kDim / 8; ++n) {
 #pragma unroll
@@ -214,7 +214,7 @@ __device__ __forceinline__ void StoreRows(const float (&sums)[FlashSizes<kDim>::
   __syncwarp();
   const int chunk = lane % kChunks;
 #pragma unroll
-  for (int i = 0; i < FlashSizes<kDim>::kWarpRows / kStep; ++i) {
+  for (int i = 0; i < 16 * kStrips / kStep; ++i) {
     const int row = i * kStep + lane / kChunks;
     if (first + row >= rows || chunk * 8 >= columns) continue;
     StoreVector(matrix + (first + row) * stride + chunk * 8,
@@ -222,6 +222,165 @@ __device__ __forceinline__ void StoreRows(const float (&sums)[FlashSizes<kDim>::
   }
   __syncwarp();
 }
+
+// Scores of what a query does not see become `unseen`: keys behind it where causal, and those past the end. A warp's
+// queries from `query` on by keys from `key` on.
+template <int kStrips, int kTiles>
+__device__ __forceinline__ void HideUnseen(float (&scores)[kStrips][kTiles][4], const FlashArguments& args, int query,
+                                           int key, float unseen) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const int own_query = query + 16 * m + e / 2 * 8 + lane / 4, own_key = key + lane % 4 * 2 + e % 2;
+      const int end = args.causal ? min(own_query + 1, args.tokens) : args.tokens;
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        if (own_key + 8 * n >= end) scores[m][n][e] = unseen;
+      }
+    }
+  }
+}
+
+// The softmax of a warp's rows as their scores come along. These are in units of log 2. Weights are
+// 2^(score - reference), where the reference is a largest score seen before: it follows the largest only when that has
+// grown by more than kGrowth, so sums are rescaled a few times in a row of tiles, and weights stay below 2^kGrowth.
+// Both sides of y's quotient have the same reference.
+template <int kStrips>
+struct OnlineSoftmax {
+  static constexpr float kGrowth = 8;
+  float reference[kStrips][2], total[kStrips][2];  // of rows 16·m + 8·half + lane / 4
+
+  __device__ __forceinline__ OnlineSoftmax() {
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        reference[m][half] = -1e30f;
+        total[m][half] = 0;
+      }
+    }
+  }
+
+  // Scores, to be multiplied by `scale`, become weights; sums of earlier weights times values are rescaled with them.
+  template <int kTiles, int kSums>
+  __device__ __forceinline__ void Take(float (&scores)[kStrips][kTiles][4], float scale,
+                                       float (&sums)[kStrips][kSums][4]) {
+    float largest[kStrips][2];
+    bool grew = false;
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float most = fmaxf(scores[m][0][2 * half], scores[m][0][2 * half + 1]);
+#pragma unroll
+        for (int n = 1; n < kTiles; ++n) {
+          most = fmaxf(most, fmaxf(scores[m][n][2 * half], scores[m][n][2 * half + 1]));
+        }
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        largest[m][half] = most * scale;
+        grew |= largest[m][half] > reference[m][half] + kGrowth;
+      }
+    }
+    if (__ballot_sync(0xffffffffu, grew) != 0) {
+#pragma unroll
+      for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const float next = fmaxf(reference[m][half], largest[m][half]);
+          const float factor = ptx::Exp2(reference[m][half] - next);
+          reference[m][half] = next;
+          total[m][half] *= factor;
+#pragma unroll
+          for (int n = 0; n < kSums; ++n) {
+            sums[m][n][2 * half] *= factor;
+            sums[m][n][2 * half + 1] *= factor;
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+      for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          scores[m][n][e] = ptx::Exp2(fmaf(scores[m][n][e], scale, -reference[m][e / 2]));
+          total[m][e / 2] += scores[m][n][e];
+        }
+      }
+    }
+  }
+
+  // Writes lse of the rows from `query` on; `inverse`: what their sums are multiplied by.
+  __device__ __forceinline__ void Finish(float* lse, int query, int tokens, float (&inverse)[kStrips][2]) const {
+    const int lane = threadIdx.x % kWarp;
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float sum = total[m][half];
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        const int row = query + 16 * m + 8 * half + lane / 4;
+        if (lane % 4 == 0 && row < tokens) lse[row] = reference[m][half] * kLn2 + logf(sum);
+        inverse[m][half] = 1 / sum;
+      }
+    }
+  }
+};
+
+// y of a warp's rows, in the places of the fragments of dy that it is multiplied by; 0 past the end.
+template <int kDim, int kStrips>
+struct RowOutputs {
+  float2 pairs[kStrips][kDim / 16][4];
+
+  // `y`: the head's first element.
+  __device__ __forceinline__ RowOutputs(const bf16* y, int64_t stride, int first, int rows, int columns) {
+    const int lane = threadIdx.x % kWarp;
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = first + 16 * m + i % 2 * 8 + lane / 4;
+#pragma unroll
+        for (int c = 0; c < kDim / 16; ++c) {
+          const int column = 16 * c + i / 2 * 8 + lane % 4 * 2;
+          pairs[m][c][i] = {0, 0};
+          if (row >= rows || column >= columns) continue;
+          const uint32_t pair = __ldg(reinterpret_cast<const unsigned*>(y + row * stride + column));
+          pairs[m][c][i] = {BitsToFloat(pair << 16), BitsToFloat(pair & 0xffff0000u)};
+        }
+      }
+    }
+  }
+
+  // Sums of dy·y of rows 16·m + 8·half + lane / 4.
+  __device__ __forceinline__ void Dot(const uint32_t (&gradients)[kStrips][kDim / 16][4],
+                                      float (&sums)[kStrips][2]) const {
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float dot = 0;
+#pragma unroll
+        for (int c = 0; c < kDim / 16; ++c) {
+#pragma unroll
+          for (int i = half; i < 4; i += 2) {
+            const uint32_t pair = gradients[m][c][i];
+            dot = fmaf(BitsToFloat(pair << 16), pairs[m][c][i].x, dot);
+            dot = fmaf(BitsToFloat(pair & 0xffff0000u), pairs[m][c][i].y, dot);
+          }
+        }
+        dot += __shfl_xor_sync(0xffffffffu, dot, 1);
+        dot += __shfl_xor_sync(0xffffffffu, dot, 2);
+        sums[m][half] = dot;
+      }
+    }
+  }
+};
 
 // One head of one sequence, and its dropout.
 struct FlashHeadOf {

@@ -21,11 +21,11 @@
         return &site;                                 \
       }(),                                            \
       (count))
-// A pointer to the shared bytes that the launch asked for, aligned to 128.
+// A pointer to the shared bytes that the launch asked for, aligned to 1,024.
 #define GPTC_DYNAMIC_SHARED(name) unsigned char* const name = ::gptc::simt::DynamicShared()
 #else
 #define GPTC_SHARED(type, name, count) __shared__ type name[count]
-#define GPTC_DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#define GPTC_DYNAMIC_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
 #endif
 
 namespace gptc::cuda {

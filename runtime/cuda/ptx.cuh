@@ -80,6 +80,70 @@ __device__ __forceinline__ void CopyWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// ---- products by a warpgroup, four warps from a multiple of 128 threads on: sm_90a alone ----
+//
+// They run beside the threads. Before the first of a row of them, and after any change of registers that they read or
+// add to, comes WarpgroupFence(); what was started before a commit is a group, and after WarpgroupWait<n>() all but the
+// last n groups are done, in order. Until then their registers belong to them.
+
+// Rows of 64 bf16 in shared memory as an operand: the 16-byte chunks of a row stand at chunk ^ row % 8, and row 0 lies
+// at a multiple of 1,024 bytes. After its rows were written, by cp.async too, FenceShared() comes before the barrier.
+struct SharedOperand {
+  // A matrix descriptor (PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions"): 128-byte swizzle, 1,024 bytes
+  // from eight rows to the next eight.
+  uint64_t bits;
+
+  explicit __device__ __forceinline__ SharedOperand(const void* row0) {
+    const uint64_t address = __cvta_generic_to_shared(row0);
+    bits = uint64_t{1} << 62 | uint64_t{1024 >> 4} << 32 | uint64_t{1} << 16 | (address & 0x3ffff) >> 4;
+  }
+  // From row `row`, a multiple of 8, and column `column`, a multiple of 16, on.
+  __device__ __forceinline__ SharedOperand From(int row, int column) const {
+    SharedOperand part = *this;
+    part.bits += static_cast<uint32_t>(row * 128 + column * 2) >> 4;
+    return part;
+  }
+};
+
+__device__ __forceinline__ void FenceShared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+__device__ __forceinline__ void WarpgroupFence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void WarpgroupCommit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int kPending>
+__device__ __forceinline__ void WarpgroupWait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+#define GPTC_SUMS8(d, n)                                                                                               \
+  "+f"(d[n][0]), "+f"(d[n][1]), "+f"(d[n][2]), "+f"(d[n][3]), "+f"(d[n + 1][0]), "+f"(d[n + 1][1]), "+f"(d[n + 1][2]), \
+      "+f"(d[n + 1][3])
+
+// Starts d = a·b, or += where `accumulate`, for a [64, 16] and b [16, 64], bf16 with f32 sums. Warp w of the group has
+// rows 16·w .. of a and d, in the places of MmaBf16; b's rows are 16 rows of the operand.
+__device__ __forceinline__ void WarpgroupMultiply(float (&d)[8][4], const uint32_t (&a)[4], SharedOperand b,
+                                                  bool accumulate) {
+  asm volatile(
+      "{.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}"
+      : GPTC_SUMS8(d, 0), GPTC_SUMS8(d, 2), GPTC_SUMS8(d, 4), GPTC_SUMS8(d, 6)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(static_cast<int>(accumulate)));
+}
+// The same with a in shared memory, 64 rows of which 16 elements are taken, and b's columns 64 rows, of which 16
+// elements are taken.
+__device__ __forceinline__ void WarpgroupMultiply(float (&d)[8][4], SharedOperand a, SharedOperand b, bool accumulate) {
+  asm volatile(
+      "{.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "%32, %33, p, 1, 1, 0, 0;\n}"
+      : GPTC_SUMS8(d, 0), GPTC_SUMS8(d, 2), GPTC_SUMS8(d, 4), GPTC_SUMS8(d, 6)
+      : "l"(a.bits), "l"(b.bits), "r"(static_cast<int>(accumulate)));
+}
+#undef GPTC_SUMS8
+
 }  // namespace gptc::cuda::ptx
 
 #endif  // GPTC_SIMT

@@ -51,6 +51,16 @@ CudaDevice& LargeDevice() {
   }();
   return *device;
 }
+// One that has no warpgroups' products.
+CudaDevice& OlderDevice() {
+  static CudaDevice* const device = [] {
+    simt::SetComputeCapability(8);
+    CudaDevice* const older = CudaDevice::Create()->release();
+    simt::SetComputeCapability(9);
+    return older;
+  }();
+  return *device;
+}
 #endif
 
 // The regions of all `fused` cases, with the types of their operands.
@@ -274,6 +284,11 @@ TEST_P(OpCasesOnCuda, AgreeWithTheReference) {
     if (op_case.op != Op::kFused) {
       const auto bound = RunKernel(LargeDevice(), op_case, inputs, *types, *attributes, {.runs = 0});
       ASSERT_TRUE(bound.ok()) << "on a large device: " << bound.status();
+    }
+    if (op_case.op == Op::kFlashAttention || op_case.op == Op::kFlashAttentionBackward) {
+      const auto older = RunKernel(OlderDevice(), op_case, inputs, *types, *attributes, {});
+      ASSERT_TRUE(older.ok()) << "on an older device: " << older.status();
+      check(*older);
     }
     if (InfoOf(op_case.op).family == "matmul") {
       simt::SetProductEpilogues(false);

@@ -22,6 +22,20 @@ struct LoadMatrixLane {
 void CompleteLoadMatrix4(void* const* lanes, unsigned mask);
 void CompleteLoadMatrix4Transposed(void* const* lanes, unsigned mask);
 
+// A product of a warpgroup, the part of one lane of one of its warps. Made by the wait; till then d is NaN.
+struct WarpgroupProduct {
+  float* d;
+  bool a_in_registers, accumulate;
+  uint32_t a[4];
+  const unsigned char *a_rows, *b_rows;  // in shared memory, where row 0 and column 0 would stand without the swizzle
+};
+void FenceShared();
+void FenceWarpgroup();
+void StartWarpgroupProduct(const WarpgroupProduct& product);
+void CommitWarpgroupProducts();
+void WaitForWarpgroupProducts(int pending_groups, std::source_location where);
+void CompleteWarpgroupProduct(void* const* lanes, unsigned mask);
+
 }  // namespace gptc::simt
 
 namespace gptc::cuda::ptx {
@@ -56,6 +70,34 @@ inline void CopyCommit() { simt::CommitCopies(); }
 template <int kPending>
 void CopyWait() {
   simt::WaitForCopies(kPending);
+}
+
+struct SharedOperand {
+  const unsigned char* rows;
+  explicit SharedOperand(const void* row0) : rows(static_cast<const unsigned char*>(row0)) {
+    if (reinterpret_cast<uintptr_t>(row0) % 1024 != 0) {
+      simt::Fail("an operand in shared memory that is not aligned to 1,024 bytes");
+    }
+  }
+  SharedOperand From(int row, int column) const {
+    SharedOperand part = *this;
+    part.rows += row * 128 + column * 2;
+    return part;
+  }
+};
+
+inline void FenceShared() { simt::FenceShared(); }
+inline void WarpgroupFence() { simt::FenceWarpgroup(); }
+inline void WarpgroupCommit() { simt::CommitWarpgroupProducts(); }
+template <int kPending>
+void WarpgroupWait(std::source_location where = std::source_location::current()) {
+  simt::WaitForWarpgroupProducts(kPending, where);
+}
+inline void WarpgroupMultiply(float (&d)[8][4], const uint32_t (&a)[4], SharedOperand b, bool accumulate) {
+  simt::StartWarpgroupProduct({&d[0][0], true, accumulate, {a[0], a[1], a[2], a[3]}, nullptr, b.rows});
+}
+inline void WarpgroupMultiply(float (&d)[8][4], SharedOperand a, SharedOperand b, bool accumulate) {
+  simt::StartWarpgroupProduct({&d[0][0], false, accumulate, {}, a.rows, b.rows});
 }
 
 }  // namespace gptc::cuda::ptx

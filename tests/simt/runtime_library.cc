@@ -42,7 +42,7 @@ struct Library {
   std::string failure;                      // of a grid, since it was last asked for
   std::string last_failure;                 // what cudaGetErrorString says
   cudaError_t last_error = cudaSuccess;
-  int multiprocessors = 5;
+  int multiprocessors = 5, compute_capability = 9;
   std::map<void*, std::pair<void*, size_t>> memory;  // what was given out, and the pages that it lies in
 };
 
@@ -109,6 +109,7 @@ void EnqueueGrid(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std
 }
 
 void SetMultiprocessors(int count) { library().multiprocessors = count; }
+void SetComputeCapability(int major) { library().compute_capability = major; }
 
 void CompleteShuffle(void* const* lanes, unsigned mask) {
   for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
@@ -179,7 +180,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return Remember(cudaErrorInvalidDevice);
   *properties = {};
   snprintf(properties->name, sizeof properties->name, "emulated GPU");
-  properties->major = 9;
+  properties->major = library().compute_capability;
   properties->multiProcessorCount = library().multiprocessors;
   size_t free = 0;
   cudaMemGetInfo(&free, &properties->totalGlobalMem);
@@ -193,7 +194,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   if (device != 0) return Remember(cudaErrorInvalidDevice);
   *value = attribute == cudaDevAttrMultiProcessorCount      ? library().multiprocessors
-           : attribute == cudaDevAttrComputeCapabilityMajor ? 9
+           : attribute == cudaDevAttrComputeCapabilityMajor ? library().compute_capability
                                                             : 0;
   return cudaSuccess;
 }

@@ -5,6 +5,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "absl/debugging/symbolize.h"
 #include "ir/base/check.h"
 #include "ir/base/text.h"
+#include "tests/simt/ptx.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -73,6 +75,16 @@ struct Copy {
   int group;
 };
 
+// Products of a warpgroup that were started, and the sums that they add to: NaN for the thread until they are done.
+struct StartedProduct {
+  WarpgroupProduct product;
+  int group;
+};
+struct HeldSums {
+  float* sums;
+  std::vector<float> values;
+};
+
 enum class State : uint8_t { kReady, kWaiting, kDone };
 
 struct Fiber {
@@ -86,6 +98,11 @@ struct Fiber {
   unsigned mask = 0;
   std::vector<Copy> copies;
   int groups = 0;  // committed
+  std::vector<StartedProduct> products;
+  std::vector<HeldSums> held;
+  int product_groups = 0;
+  bool shared_fenced = true;     // since copies arrived
+  bool registers_fenced = true;  // since the last wait
 };
 
 // Lanes that wait for each other.
@@ -191,6 +208,11 @@ void StartFiber(int index, uint3 thread) {
   fiber.state = State::kReady;
   fiber.copies.clear();
   fiber.groups = 0;
+  fiber.products.clear();
+  fiber.held.clear();
+  fiber.product_groups = 0;
+  fiber.shared_fenced = true;
+  fiber.registers_fenced = false;
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(StackOf(index), kStack);
 #endif
@@ -397,7 +419,7 @@ void RunBlockAt(uint3 at, size_t shared_bytes) {
   m->arena_used = m->static_bytes = 0;
   m->dynamic_bytes = shared_bytes;
   m->shared.clear();
-  TakeShared(nullptr, shared_bytes, 128);
+  TakeShared(nullptr, shared_bytes, 1024);
   int index = 0;
   for (unsigned z = 0; z < blockDim.z; ++z) {
     for (unsigned y = 0; y < blockDim.y; ++y) {
@@ -569,12 +591,52 @@ void WaitForCopies(int pending_groups) {
   Fiber& fiber = *m->current;
   std::erase_if(fiber.copies, [&](const Copy& copy) {
     if (copy.group >= fiber.groups - pending_groups) return false;
+    fiber.shared_fenced = false;
     if (copy.valid) {
       std::memcpy(copy.to, copy.from, 16);
     } else {
       std::memset(copy.to, 0, 16);
     }
     return true;
+  });
+}
+
+void FenceShared() { m->current->shared_fenced = true; }
+void FenceWarpgroup() { m->current->registers_fenced = true; }
+
+void StartWarpgroupProduct(const WarpgroupProduct& product) {
+  Fiber& fiber = *m->current;
+  if (!fiber.shared_fenced) Fail("starts a product of shared memory without a fence since the last copies arrived");
+  if (!fiber.registers_fenced) Fail("starts a product without WarpgroupFence() since its registers were last its own");
+  const bool is_held =
+      std::any_of(fiber.held.begin(), fiber.held.end(), [&](const HeldSums& held) { return held.sums == product.d; });
+  if (!is_held) {
+    constexpr int kSums = 32;  // of a thread
+    fiber.held.push_back({product.d, std::vector<float>(product.d, product.d + kSums)});
+    std::fill_n(product.d, kSums, std::nanf(""));
+  }
+  fiber.products.push_back({product, fiber.product_groups});
+}
+
+void CommitWarpgroupProducts() { ++m->current->product_groups; }
+
+void WaitForWarpgroupProducts(int pending_groups, std::source_location where) {
+  Fiber& fiber = *m->current;
+  fiber.registers_fenced = false;
+  size_t done = 0;
+  while (done < fiber.products.size() && fiber.products[done].group < fiber.product_groups - pending_groups) {
+    WarpgroupProduct product = fiber.products[done++].product;
+    const auto held = std::find_if(fiber.held.begin(), fiber.held.end(),
+                                   [&](const HeldSums& sums) { return sums.sums == product.d; });
+    product.d = held->values.data();
+    MeetWarp("WarpgroupWait", 0xffffffffu, &product, &CompleteWarpgroupProduct, where);
+  }
+  fiber.products.erase(fiber.products.begin(), fiber.products.begin() + static_cast<std::ptrdiff_t>(done));
+  std::erase_if(fiber.held, [&](const HeldSums& held) {
+    const bool waits = std::any_of(fiber.products.begin(), fiber.products.end(),
+                                   [&](const StartedProduct& started) { return started.product.d == held.sums; });
+    if (!waits) std::copy(held.values.begin(), held.values.end(), held.sums);
+    return !waits;
   });
 }
 

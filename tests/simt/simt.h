@@ -53,6 +53,8 @@ void EnqueueGrid(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std
                  const void* kernel);
 // How many multiprocessors devices have from now on; 5 at the beginning, so that small tensors go round them twice.
 void SetMultiprocessors(int count);
+// Of which major compute capability they are; 9 at the beginning.
+void SetComputeCapability(int major);
 // Whether products have epilogues beyond a bias (gemm_on_host.cc); without, binders compute them in parts.
 void SetProductEpilogues(bool all);
 

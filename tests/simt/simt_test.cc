@@ -204,6 +204,98 @@ TEST(Simt, MmaAndLdmatrixGiveTheProduct) {
   CheckMma<true>();
 }
 
+// Elements of two operands of a warpgroup's products, and where they stand in shared memory.
+float Left(int row, int column) { return static_cast<float>((row * 7 + column * 3) % 11 - 5); }
+float Right(int row, int column) { return static_cast<float>((row * 5 + column) % 13 - 6); }
+void FillOperand(unsigned char* rows, float (*element)(int, int)) {
+  for (int i = static_cast<int>(threadIdx.x); i < 64 * 64; i += 128) {
+    const int row = i / 64, column = i % 64;
+    const uint16_t bits = Bf16FromFloat(element(row, column));
+    memcpy(rows + row * 128 + (((column / 8) ^ (row % 8)) << 4) + column % 8 * 2, &bits, sizeof bits);
+  }
+}
+
+TEST(Simt, AWarpgroupMultipliesTilesInSharedMemory) {
+  std::vector<float> transposed(64 * 64), plain(64 * 64);
+  bool early = true;
+  EXPECT_EQ(RunGrid(1, 128, 2 * 8192,
+                    [&] {
+                      GPTC_DYNAMIC_SHARED(bytes);
+                      FillOperand(bytes, &Left);
+                      FillOperand(bytes + 8192, &Right);
+                      cuda::ptx::FenceShared();
+                      __syncthreads();
+                      const cuda::ptx::SharedOperand left(bytes), right(bytes + 8192);
+                      float products[8][4], sums[8][4] = {};
+                      cuda::ptx::WarpgroupFence();
+                      for (int k = 0; k < 4; ++k) {
+                        cuda::ptx::WarpgroupMultiply(products, left.From(0, 16 * k), right.From(0, 16 * k), k > 0);
+                      }
+                      cuda::ptx::WarpgroupCommit();
+                      // The first operand in registers: rows 16·warp .. of the left one.
+                      const int warp = static_cast<int>(threadIdx.x) / 32, lane = Lane();
+                      for (int k = 0; k < 4; ++k) {
+                        uint32_t a[4];
+                        for (int i = 0; i < 4; ++i) {
+                          const int row = 16 * warp + i % 2 * 8 + lane / 4, column = 16 * k + i / 2 * 8 + lane % 4 * 2;
+                          a[i] = cuda::ptx::PackBf16(Left(row, column), Left(row, column + 1));
+                        }
+                        cuda::ptx::WarpgroupMultiply(sums, a, right.From(16 * k, 0), true);
+                      }
+                      cuda::ptx::WarpgroupCommit();
+                      early &= std::isnan(products[0][0]) && std::isnan(sums[7][3]);
+                      cuda::ptx::WarpgroupWait<1>();
+                      early &= !std::isnan(products[0][0]) && std::isnan(sums[7][3]);
+                      cuda::ptx::WarpgroupWait<0>();
+                      for (int n = 0; n < 8; ++n) {
+                        for (int e = 0; e < 4; ++e) {
+                          const int at = (16 * warp + e / 2 * 8 + lane / 4) * 64 + 8 * n + lane % 4 * 2 + e % 2;
+                          transposed[at] = products[n][e];
+                          plain[at] = sums[n][e];
+                        }
+                      }
+                    }),
+            "");
+  EXPECT_TRUE(early) << "sums are the product's until it is waited for";
+  for (int i = 0; i < 64; ++i) {
+    for (int j = 0; j < 64; ++j) {
+      float across = 0, along = 0;
+      for (int k = 0; k < 64; ++k) {
+        across += Left(i, k) * Right(j, k);
+        along += Left(i, k) * Right(k, j);
+      }
+      ASSERT_EQ(transposed[i * 64 + j], across) << i << ", " << j;
+      ASSERT_EQ(plain[i * 64 + j], along) << i << ", " << j;
+    }
+  }
+}
+
+TEST(Simt, AWarpgroupsProductWithoutItsFencesIsAnError) {
+  const auto run = [](bool shared, bool registers, int begin) {
+    alignas(16) static const float zeros[4] = {};
+    return RunGrid(1, 128, 3 * 8192, [=] {
+      GPTC_DYNAMIC_SHARED(bytes);
+      for (int i = static_cast<int>(threadIdx.x); i < 512; i += 128) {
+        cuda::ptx::CopyAsync16(bytes + begin + 16 * i, zeros);
+      }
+      cuda::ptx::CopyCommit();
+      cuda::ptx::CopyWait<0>();
+      if (shared) cuda::ptx::FenceShared();
+      __syncthreads();
+      float sums[8][4];
+      if (registers) cuda::ptx::WarpgroupFence();
+      const cuda::ptx::SharedOperand rows(bytes + begin);
+      cuda::ptx::WarpgroupMultiply(sums, rows, rows, false);
+      cuda::ptx::WarpgroupCommit();
+      cuda::ptx::WarpgroupWait<0>();
+    });
+  };
+  EXPECT_EQ(run(true, true, 1024), "");
+  EXPECT_THAT(run(false, true, 1024), HasSubstr("without a fence since the last copies arrived"));
+  EXPECT_THAT(run(true, false, 1024), HasSubstr("without WarpgroupFence()"));
+  EXPECT_THAT(run(true, true, 512), HasSubstr("not aligned to 1,024 bytes"));
+}
+
 TEST(Simt, AnAsynchronousCopyArrivesAtItsWait) {
   alignas(16) float from[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   float early = 0, first = 0, second = 0, after = 0, zero = 1;
