@@ -14,6 +14,7 @@
 #include "runtime/plan/cuda_workspace.h"
 #include "tests/op_cases/agreement.h"
 #include "tests/op_cases/op_cases.h"
+#include "tests/simt/allowance.h"
 
 #ifdef GPTC_SIMT
 #include "tests/simt/generated_code.h"
@@ -244,8 +245,9 @@ TEST_P(OpCasesOnCuda, AgreeWithTheReference) {
     const auto run = [&](const Arrangement& arrangement) {
       return RunKernel(device, op_case, inputs, *types, *attributes, arrangement);
     };
+    const Allowance allowance = AllowanceOnCuda(op_case, *attributes, *types);
     const auto check = [&](const std::vector<Bytes>& bits) {
-      for (const std::string& difference : Differences(op_case, wanted, bits)) ADD_FAILURE() << difference;
+      for (const std::string& difference : Differences(op_case, wanted, bits, allowance)) ADD_FAILURE() << difference;
     };
 
     const auto alone = run({});
