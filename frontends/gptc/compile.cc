@@ -124,8 +124,8 @@ class CompileCommand : public Subcommand {
     if (budget_option_->count() > 0 || dimensions_.AutoBatch()) {
       if (budget_ == "auto" && IsCuda(options_.target)) {
         return UsageError(dimensions_.AutoBatch() ? "--batch auto" : "--memory-budget auto",
-                          ": the memory of the GPU that ", "will run a plan for ", options_.target,
-                          " is not known here; give --memory-budget 70GiB, or ", "what it has");
+                          ": the memory of the GPU that will run a plan for ", options_.target,
+                          " is not known here; give --memory-budget 70GiB, or what it has");
       }
       ASSIGN_OR_RETURN(options_.memory_budget, ParseMemoryBudget(budget_));
     }

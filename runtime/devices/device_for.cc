@@ -10,7 +10,7 @@ namespace gptc {
 
 StatusOr<std::unique_ptr<Device>> DeviceFor(std::string_view target) {
   RETURN_IF_ERROR(CheckTarget(target));
-  if (!target.starts_with("cuda:")) return std::make_unique<CpuDevice>();
+  if (!IsCuda(target)) return std::make_unique<CpuDevice>();
 #ifdef GPTC_CUDA
   ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Create());
   if (const int sm = SmOf(target); device->sm() < sm) {

@@ -109,15 +109,17 @@ std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Typ
 }
 
 std::vector<std::string> Differences(const OpCase& op_case, const std::vector<HostTensor>& wanted,
-                                     std::span<const Bytes> results) {
+                                     std::span<const Bytes> results, const Allowance& allowance) {
   std::vector<std::string> differences;
   for (size_t r = 0; r < wanted.size(); ++r) {
     const DType dtype = wanted[r].type.dtype;
     const HostTensor got = Decoded(wanted[r].type, results[r].data());
+    const bool allowed = r < allowance.size() && !allowance[r].empty();
     int failures = 0;
     for (size_t i = 0; i < got.data.size() && failures < 5; ++i) {
       const double x = got.data[i], y = wanted[r].data[i];
-      const double tolerance = RelativeTolerance(dtype) * std::abs(y) + AmplitudeTolerance(dtype) * op_case.amplitude;
+      const double tolerance = RelativeTolerance(dtype) * std::abs(y) + AmplitudeTolerance(dtype) * op_case.amplitude +
+                               (allowed ? allowance[r][i] : 0);
       // Numbers too small for the type's full precision may come out as 0.
       const double least = dtype == DType::kF64 ? 1e-300 : 1.2e-38;
       const bool same =

@@ -23,9 +23,13 @@ HostTensor Decoded(const Type& type, const void* from);
 std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs,
                                        const std::vector<Type>& results);
 
+// What a device's results may be off by besides, because it computes in narrower types: absolute, for every element of
+// every result; empty where a result has nothing of the kind.
+using Allowance = std::vector<std::vector<double>>;
+
 // Where results are further from the wanted ones than a kernel may be: a line for each of the first few elements.
 std::vector<std::string> Differences(const OpCase& op_case, const std::vector<HostTensor>& wanted,
-                                     std::span<const Bytes> results);
+                                     std::span<const Bytes> results, const Allowance& allowance = {});
 
 // Letters, digits and _ alone, with the case's number among AllOpCases().
 std::string TestName(size_t index);
