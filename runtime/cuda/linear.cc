@@ -123,4 +123,27 @@ StatusOr<BoundKernel> BindCudaLinearGeluBackward(const KernelArgs& args) {
   return BindFastest(kOp, args, problem, std::move(ways));
 }
 
+StatusOr<BoundKernel> BindCudaLinearWeightGradient(const KernelArgs& args) {
+  constexpr std::string_view kOp = "linear_weight_gradient";
+  const TensorView &x = args.input(0), &dy = args.input(1), &dw = args.result(0), &dbias = args.result(1);
+  if (!IsProduct(x.type.dtype, dy.type.dtype, dw.type.dtype)) {
+    return UnsupportedOnCuda(kOp, args, "f32, f64, bf16 or f16 operands");
+  }
+  GemmProblem problem{.m = x.dim(1), .n = dy.dim(1), .k = x.dim(0)};
+  problem.a = {x.data, x.type.dtype, true, x.dim(1)};
+  problem.b = {dy.data, dy.type.dtype, false, dy.dim(1)};
+  problem.y = {dw.data, dw.type.dtype, false, dw.dim(1)};
+  if (args.has(2)) problem.c = args.input(2).data;
+  std::vector<GemmWay> ways;
+  ways.push_back(InParts("product, sum", args, problem, {ColumnSum(dy, dbias)}));
+  if (problem.m * problem.n > 0) {
+    GemmProblem whole = problem;
+    whole.epilogue = Epilogue::kBiasGradB;
+    whole.bias = dbias.data;
+    whole.bias_dtype = dbias.type.dtype;
+    ways.push_back(Whole("bias_grad", args, whole));
+  }
+  return BindFastest(kOp, args, problem, std::move(ways));
+}
+
 }  // namespace gptc
