@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kInitSeed = 1;
 
-// "linear_gelu_saved NN 65536x3072x768 bf16 to bf16: gelu_saved 583.1 us, linear, gelu 560.2 us (fastest)".
+// "linear_gelu_saved NN 65536x3072x768 bf16 to bf16: gelu_saved 583.1 us; product, gelu 560.2 us (fastest)".
 std::string WaysAsText(const ProductTiming& timing) {
   return Cat(timing.name, ": ", Join(timing.ways, "; ", [&](const ProductTiming::Way& way) {
                return absl::StrFormat("%s %.1f us%s", way.name, way.seconds * 1e6,

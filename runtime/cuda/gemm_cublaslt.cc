@@ -378,7 +378,7 @@ double MedianSeconds(std::vector<float>& ms) {
   return ms[kTimedRuns / 2] * 1e-3;
 }
 
-// Every algorithm that cuBLASLt suggests, on the problem's own memory: three runs to warm up, the median of nine. An
+// Every algorithm that cuBLASLt suggests, on the problem's own memory: two runs to warm up, the median of nine. An
 // output that is also read (c) only grows by that; a step that follows writes everything anew.
 StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
   constexpr int kMost = 24;
