@@ -28,7 +28,9 @@ class Accumulator {
       const ValueInfo& info = graph_.info(value);
       if (info.kind != ValueInfo::Kind::kResult || info.producer < 0 || uses_[value.id] != 1) return nullptr;
       OpNode& node = graph_.ops[info.producer];
-      if (node.op != Op::kMatMul && node.op != Op::kEmbeddingBackward) return nullptr;
+      const bool adds = node.op == Op::kMatMul || node.op == Op::kEmbeddingBackward ||
+                        (node.op == Op::kLinearWeightGradient && info.result_index == 0);
+      if (!adds) return nullptr;
       if (graph_.type(value) != graph_.type(addend) || graph_.type(value).dtype != DType::kF32) return nullptr;
       if (node.inputs.size() == 3) {
         value = node.inputs[2];

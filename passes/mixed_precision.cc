@@ -67,6 +67,8 @@ constexpr Rule kRules[] = {
 };
 constexpr Rule kEverythingElse = {Op::kCopy, "f"};
 constexpr Rule kResidualAdd = {Op::kAdd, "r"};
+// cuBLASLt adds a bias of the result's type: it is then cast once an update, not beside every product.
+constexpr Rule kLinearOnCuda = {Op::kLinear, "bbm", "widen"};
 
 // By op; made once.
 const std::array<const Rule*, kOpCount>& RuleTable() {
@@ -171,6 +173,9 @@ class GraphInBf16 {
     if (node.op == Op::kAdd && context_.options().residual == DType::kBF16) {
       const Shape &a = graph_.type(node.inputs[0]).shape, &b = graph_.type(node.inputs[1]).shape;
       if (a == b && a.size() >= 2) return kResidualAdd;
+    }
+    if (node.op == Op::kLinear && written_f32_[node.inputs[0].id] && IsCuda(context_.options().target)) {
+      return kLinearOnCuda;
     }
     return *RuleTable()[static_cast<size_t>(node.op)];
   }

@@ -17,7 +17,8 @@
 // that few casts are left: one a value, before its first reader.
 //
 // Weights are cast once an update, not once a micro-batch: `bf16.w`, a derived state, is written by `prepare` and by
-// whatever graph stores `w` (`update`), and read by all others. Caches that only attention reads are bf16 themselves.
+// whatever graph stores `w` (`update`), and read by all others. On CUDA targets so are biases of a `linear` that gives
+// bf16. Caches that only attention reads are bf16 themselves.
 // Embeddings read the master weights. Left alone: types other than f32 that the model wrote; inputs, outputs and other
 // states keep theirs.
 //

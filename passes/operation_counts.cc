@@ -33,6 +33,9 @@ double Flops(const Graph& graph, const OpNode& node) {
     case Op::kLinearGeluBackward:  // a sum and an activation are some operations an element, beside 2·in
       return 2 * result * static_cast<double>(graph.type(node.inputs[0]).shape.back()) +
              (node.inputs.size() > 2 ? result : 0);
+    case Op::kLinearWeightGradient:
+      return 2 * result * static_cast<double>(graph.type(node.inputs[0]).shape[0]) + Elements(graph, node.inputs[1]) +
+             (node.inputs.size() > 2 ? result : 0);
     case Op::kCachedAttention: {
       double keys = static_cast<double>(graph.type(node.inputs[1]).shape[1]);
       return 4 * result * keys;

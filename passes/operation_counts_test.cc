@@ -26,6 +26,8 @@ TEST(OperationCounts, Products) {
   EXPECT_EQ(CountLast("a: f32[4, 3], b: f32[3, 2], c: f32[4, 2]", "%y = matmul a, b, c").flops, 2 * 4 * 3 * 2 + 4 * 2);
   EXPECT_EQ(CountLast("x: f32[2, 4, 3], w: f32[3, 7]", "%y = linear x, w").flops, 2 * 8 * 3 * 7);
   EXPECT_EQ(CountLast("x: f32[2, 4, 3], w: f32[3, 7], b: f32[7]", "%y = linear x, w, b").flops, 2 * 8 * 3 * 7 + 8 * 7);
+  EXPECT_EQ(CountLast("x: f32[8, 3], dy: f32[8, 7]", "%dw, %db = linear_weight_gradient x, dy").flops,
+            2 * 8 * 3 * 7 + 8 * 7);
 }
 
 TEST(OperationCounts, MovementAndViewsComputeNothing) {

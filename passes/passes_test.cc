@@ -9,6 +9,7 @@
 #include "passes/dce.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_bias_gradient.h"
 #include "passes/fuse_cross_entropy.h"
 #include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
@@ -37,6 +38,7 @@ constexpr Pass kPasses[] = {
     {"fuse_linear", &FuseLinear, true, ""},
     {"fuse_residual_norm", &FuseResidualNorm, true, ""},
     {"fuse_elementwise", &FuseElementwise, true, ""},
+    {"fuse_bias_gradient", &FuseBiasGradient, true, ""},
     {"pack_weights", &PackWeights, true, ""},
     {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},

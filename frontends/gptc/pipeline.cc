@@ -14,6 +14,7 @@
 #include "passes/emit_plan.h"
 #include "passes/fuse_accumulate.h"
 #include "passes/fuse_attention.h"
+#include "passes/fuse_bias_gradient.h"
 #include "passes/fuse_cross_entropy.h"
 #include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
@@ -72,6 +73,9 @@ constexpr Pass kPipeline[] = {
     // After all that looks for single ops. Before the clones, so that it is done once; it leaves the additions to
     // gradients for specialize_micro_steps and fuse_accumulate.
     {"fuse_elementwise", &FuseElementwise, true, "clusters of elementwise ops and row reductions become one op"},
+    // What is left of bias gradients once fuse_linear and the clusters have taken theirs. Before fuse_accumulate, which
+    // adds to its products, too.
+    {"fuse_bias_gradient", &FuseBiasGradient, true, "bias gradients are summed by their weights' products, on a GPU"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
     {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
     // After the fusions, whose ops it weighs, and after what adds states, and while the micro-step is one graph.

@@ -179,6 +179,11 @@ TEST(InferMatMul, Shapes) {
             "linear: inner dimensions differ: %a is [B, T, 4], %b is [5, 12]");
   EXPECT_EQ(Infer("linear", {F32({4}), F32({4, 12}), F32({4})}), "linear: bias must have the shape [12]: %c is [4]");
   EXPECT_EQ(Infer("linear", {F32({4}), F32({4})}), "linear: w must have the two axes [in, out]: %b is [4]");
+  EXPECT_EQ(Infer("linear_weight_gradient", {BF16({8, 4}), BF16({8, 12})}), "f32[4, 12], f32[12]");
+  EXPECT_EQ(Infer("linear_weight_gradient", {F32({8, 4}), F32({7, 12})}),
+            "linear_weight_gradient: x and dy must be matrices of as many rows: %a is [8, 4], %b is [7, 12]");
+  EXPECT_EQ(Infer("linear_weight_gradient", {F32({8, 4}), F32({8, 12}), F32({12, 4})}),
+            "linear_weight_gradient: base must have the shape [4, 12]: %c is [12, 4]");
 }
 
 TEST(InferNorm, Shapes) {

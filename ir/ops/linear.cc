@@ -30,4 +30,20 @@ InferResult InferLinearGeluBackward(const InferContext& c) {
   return std::vector<Type>{std::move(product), bias};
 }
 
+InferResult InferLinearWeightGradient(const InferContext& c) {
+  RETURN_IF_ERROR(RequireFloat(c, 0));
+  RETURN_IF_ERROR(RequireSameDType(c, 1, 0));
+  const Shape &x = c.input(0).shape, &dy = c.input(1).shape;
+  if (x.size() != 2 || dy.size() != 2 || x[0] != dy[0]) {
+    return InvalidArgument("x and dy must be matrices of as many rows: ", c.Describe(0), ", ", c.Describe(1));
+  }
+  const DType dtype = StatisticsDType(c.input(0).dtype);
+  const Type dw{dtype, {x[1], dy[1]}};
+  if (c.has(2)) {
+    RETURN_IF_ERROR(RequireDType(c, 2, dtype));
+    RETURN_IF_ERROR(RequireShape(c, 2, dw.shape));
+  }
+  return std::vector<Type>{dw, {dtype, {dy[1]}}};
+}
+
 }  // namespace gptc

@@ -30,4 +30,18 @@ void EvalLinearGeluBackward(const EvalContext& c) {
   }
 }
 
+void EvalLinearWeightGradient(const EvalContext& c) {
+  const HostTensor &x = c.input(0), &dy = c.input(1);
+  HostTensor &dw = c.result(0), &dbias = c.result(1);
+  const int64_t rows = RowCountOf(x), in = WidthOf(x), out = WidthOf(dy);
+  for (int64_t j = 0; j < out; ++j) {
+    for (int64_t row = 0; row < rows; ++row) dbias.data[j] += dy.data[row * out + j];
+    for (int64_t i = 0; i < in; ++i) {
+      double sum = 0;
+      for (int64_t row = 0; row < rows; ++row) sum += x.data[row * in + i] * dy.data[row * out + j];
+      dw.data[i * out + j] = sum + (c.has(2) ? c.input(2).data[i * out + j] : 0);
+    }
+  }
+}
+
 }  // namespace gptc

@@ -13,4 +13,16 @@ std::string GemmProblem::Name() const {
   return name;
 }
 
+StatusOr<BoundKernel> BindFirst(const std::vector<GemmWay>& ways, std::string_view preferred, ScratchPool& scratch) {
+  StatusOr<BoundKernel> bound = absl::UnimplementedError("no way");
+  for (const bool any : {false, true}) {
+    for (const GemmWay& way : ways) {
+      if ((way.name == preferred) == any) continue;
+      bound = way.bind(scratch);
+      if (!absl::IsUnimplemented(bound.status())) return bound;
+    }
+  }
+  return bound;
+}
+
 }  // namespace gptc

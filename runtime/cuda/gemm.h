@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/base/status.h"
@@ -49,6 +50,15 @@ struct GemmProblem {
   std::string Name() const;
 };
 
+// One of several ways to the same results: a product with an epilogue, or with kernels behind it.
+struct GemmWay {
+  std::string name;  // "dgelu_bias_grad", "dgelu, sum"
+  // May be called more than once, with pools of its own each time.
+  std::function<StatusOr<BoundKernel>(ScratchPool& scratch)> bind;
+};
+// The first that the engine has, beginning with the way of this name where there is one.
+StatusOr<BoundKernel> BindFirst(const std::vector<GemmWay>& ways, std::string_view preferred, ScratchPool& scratch);
+
 // The most workspace that a product may take; cuBLASLt's own advice for Hopper is 32 MiB.
 inline constexpr size_t kGemmWorkspaceBytes = size_t{32} << 20;
 
@@ -57,6 +67,9 @@ class Gemm {
   virtual ~Gemm() = default;
   // Unimplemented where there is no such product or epilogue: the caller then computes it in parts.
   virtual StatusOr<BoundKernel> Bind(const GemmProblem& problem, ScratchPool& scratch) = 0;
+  // The way that Tune() found to be the fastest for `name`, else the first that there is.
+  virtual StatusOr<BoundKernel> BindFastest(const std::string& name, std::vector<GemmWay> ways,
+                                            ScratchPool& scratch) = 0;
   // The first error of a product that ran since this was called last.
   virtual Status TakeFailure() { return OkStatus(); }
   // Device::Tune.

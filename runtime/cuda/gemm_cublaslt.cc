@@ -195,11 +195,29 @@ class CublasLt : public Gemm {
     });
   }
 
+  StatusOr<BoundKernel> BindFastest(const std::string& name, std::vector<GemmWay> ways, ScratchPool& scratch) override {
+    StatusOr<BoundKernel> bound = BindFirst(ways, timings_.FindWay(name), scratch);
+    if (bound.ok()) choices_.emplace(name, std::move(ways));
+    return bound;
+  }
+
   Status TakeFailure() override { return std::exchange(failure_, OkStatus()); }
 
   Status Tune(const std::function<void(const ProductTiming&)>& report) override {
+    // The products of the ways that were not taken are to be timed as well.
+    for (const auto& [name, ways] : choices_) {
+      for (const GemmWay& way : ways) {
+        ScratchPool unused;
+        const Status status = way.bind(unused).status();
+        if (!status.ok() && !absl::IsUnimplemented(status)) return status;
+      }
+    }
     for (const auto& [name, problem] : bound_) {
       ASSIGN_OR_RETURN(const ProductTiming timing, TuneOne(name, problem));
+      if (report) report(timing);
+    }
+    for (const auto& [name, ways] : choices_) {
+      ASSIGN_OR_RETURN(const ProductTiming timing, TuneWays(name, ways));
       if (report) report(timing);
     }
     return timings_.Save();
@@ -312,44 +330,76 @@ class CublasLt : public Gemm {
   }
 
   StatusOr<ProductTiming> TuneOne(const std::string& name, const GemmProblem& problem);
+  StatusOr<ProductTiming> TuneWays(const std::string& name, const std::vector<GemmWay>& ways);
 
   Library library_{};
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t handle_ = nullptr;
   GemmTimings timings_;
-  Status failure_;                            // the first of a product that ran, until somebody takes it
-  std::map<std::string, GemmProblem> bound_;  // what Tune() times
+  Status failure_;  // the first of a product that ran, until somebody takes it
+  // What Tune() times.
+  std::map<std::string, GemmProblem> bound_;
+  std::map<std::string, std::vector<GemmWay>> choices_;
 };
 
-// Every algorithm that cuBLASLt suggests, on the problem's own memory: three runs to warm up, the median of nine. An
+// Times by events on a stream.
+class StopWatch {
+ public:
+  explicit StopWatch(cudaStream_t stream) : stream_(stream) {
+    cudaEventCreate(&begin_);
+    cudaEventCreate(&end_);
+  }
+  ~StopWatch() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+  StopWatch(const StopWatch&) = delete;
+  StopWatch& operator=(const StopWatch&) = delete;
+
+  // Of what `work` enqueues; -1 where it or the device fails.
+  float Milliseconds(const std::function<bool()>& work) {
+    cudaEventRecord(begin_, stream_);
+    if (!work()) return -1;
+    cudaEventRecord(end_, stream_);
+    float ms = 0;
+    if (cudaEventSynchronize(end_) != cudaSuccess || cudaEventElapsedTime(&ms, begin_, end_) != cudaSuccess) return -1;
+    return ms;
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+constexpr int kWarmRuns = 2, kTimedRuns = 9;
+
+double MedianSeconds(std::vector<float>& ms) {
+  std::nth_element(ms.begin(), ms.begin() + kTimedRuns / 2, ms.end());
+  return ms[kTimedRuns / 2] * 1e-3;
+}
+
+// Every algorithm that cuBLASLt suggests, on the problem's own memory: two runs to warm up, the median of nine. An
 // output that is also read (c) only grows by that; a step that follows writes everything anew.
 StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
-  constexpr int kMost = 24, kWarm = 2, kRuns = 9;
+  constexpr int kMost = 24;
   std::vector<cublasLtMatmulHeuristicResult_t> found;
   ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, DescribeAny(problem, kMost, found));
   void* workspace = nullptr;
   if (cudaMalloc(&workspace, 2 * kGemmWorkspaceBytes) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
-  cudaEvent_t begin = nullptr, end = nullptr;
-  cudaEventCreate(&begin);
-  cudaEventCreate(&end);
+  StopWatch watch(stream_);
   ProductTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
   size_t best = 0;
   for (size_t i = 0; i < found.size(); ++i) {
     product->algorithm = found[i].algo;
     product->workspace = found[i].workspaceSize;
     std::vector<float> times;
-    for (int run = 0; run < kWarm + kRuns; ++run) {
-      cudaEventRecord(begin, stream_);
-      if (product->Run(workspace) != CUBLAS_STATUS_SUCCESS) break;
-      cudaEventRecord(end, stream_);
-      if (cudaEventSynchronize(end) != cudaSuccess) break;
-      float ms = 0;
-      cudaEventElapsedTime(&ms, begin, end);
-      if (run >= kWarm) times.push_back(ms);
+    for (int run = 0; run < kWarmRuns + kTimedRuns; ++run) {
+      const float ms = watch.Milliseconds([&] { return product->Run(workspace) == CUBLAS_STATUS_SUCCESS; });
+      if (ms < 0) break;
+      if (run >= kWarmRuns) times.push_back(ms);
     }
-    if (times.size() < kRuns) continue;
-    std::nth_element(times.begin(), times.begin() + kRuns / 2, times.end());
-    const double seconds = times[kRuns / 2] * 1e-3;
+    if (times.size() < kTimedRuns) continue;
+    const double seconds = MedianSeconds(times);
     if (i == 0) timing.default_seconds = seconds;
     if (timing.best_seconds == 0 || seconds < timing.best_seconds) {
       timing.best_seconds = seconds;
@@ -357,10 +407,51 @@ StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmPro
     }
     ++timing.algorithms;
   }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
   cudaFree(workspace);
   timings_.Set(name, std::string_view(reinterpret_cast<const char*>(&found[best].algo), sizeof found[best].algo));
+  return timing;
+}
+
+// Every way that there is, with the algorithms that were found before, in turns: a clock that sinks is then nobody's
+// disadvantage.
+StatusOr<ProductTiming> CublasLt::TuneWays(const std::string& name, const std::vector<GemmWay>& ways) {
+  struct Way {
+    std::string name;
+    BoundKernel kernel;
+    std::vector<float> times;
+  };
+  ScratchPool scratch;
+  std::vector<Way> timed;
+  for (const GemmWay& way : ways) {
+    StatusOr<BoundKernel> kernel = way.bind(scratch);
+    if (absl::IsUnimplemented(kernel.status())) continue;
+    RETURN_IF_ERROR(kernel.status());
+    timed.push_back({way.name, *std::move(kernel), {}});
+  }
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, scratch.bytes()) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
+  scratch.set_data(memory);
+  StopWatch watch(stream_);
+  for (int run = 0; run < kWarmRuns + kTimedRuns; ++run) {
+    for (Way& way : timed) {
+      const float ms = watch.Milliseconds([&] {
+        way.kernel();
+        return TakeFailure().ok();
+      });
+      if (ms >= 0 && run >= kWarmRuns) way.times.push_back(ms);
+    }
+  }
+  cudaFree(memory);
+  ProductTiming timing{.name = name};
+  for (Way& way : timed) {
+    if (way.times.size() == kTimedRuns) timing.ways.push_back({way.name, MedianSeconds(way.times)});
+  }
+  if (timing.ways.empty()) return Failure("cuBLASLt: ", name, ": none of its ways ran");
+  const auto best = std::min_element(timing.ways.begin(), timing.ways.end(),
+                                     [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
+  timing.default_seconds = timing.ways.front().seconds;
+  timing.best_seconds = best->seconds;
+  timings_.SetWay(name, best->name);
   return timing;
 }
 

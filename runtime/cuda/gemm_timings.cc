@@ -1,4 +1,4 @@
-// The file is text: a line each, "product<tab>algorithm in hexadecimal".
+// The file is text: a line each, "product<tab>algorithm in hexadecimal" or "op and product<tab>=name of the way".
 #include "runtime/cuda/gemm_timings.h"
 
 #include <cstdlib>
@@ -30,8 +30,10 @@ GemmTimings GemmTimings::Open(std::string_view engine) {
   std::ifstream file(timings.path_);
   for (std::string line; std::getline(file, line);) {
     const size_t tab = line.find('\t');
-    if (tab == std::string::npos || !IsHex(std::string_view(line).substr(tab + 1))) continue;
-    timings.algorithms_[line.substr(0, tab)] = absl::HexStringToBytes(line.substr(tab + 1));
+    if (tab == std::string::npos) continue;
+    const std::string name = line.substr(0, tab), value = line.substr(tab + 1);
+    if (value.starts_with('=')) timings.ways_[name] = value.substr(1);
+    if (IsHex(value)) timings.algorithms_[name] = absl::HexStringToBytes(value);
   }
   return timings;
 }
@@ -39,6 +41,11 @@ GemmTimings GemmTimings::Open(std::string_view engine) {
 std::string GemmTimings::Find(const std::string& product) const {
   const auto at = algorithms_.find(product);
   return at == algorithms_.end() ? std::string() : at->second;
+}
+
+std::string GemmTimings::FindWay(const std::string& of) const {
+  const auto at = ways_.find(of);
+  return at == ways_.end() ? std::string() : at->second;
 }
 
 Status GemmTimings::Save() const {
@@ -49,6 +56,7 @@ Status GemmTimings::Save() const {
   for (const auto& [product, algorithm] : algorithms_) {
     file << product << '\t' << absl::BytesToHexString(algorithm) << '\n';
   }
+  for (const auto& [of, way] : ways_) file << of << "\t=" << way << '\n';
   file.close();
   if (file.fail()) return Failure("cannot write ", aside, "; GPTC_TUNING_DIR names another folder");
   std::filesystem::rename(aside, path_, error);

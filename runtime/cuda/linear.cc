@@ -1,5 +1,5 @@
-// Linear layers with what follows them, as an epilogue of the product where the engine has it, else as the product and
-// the kernels of what follows.
+// Linear layers with what follows them: as an epilogue of the product where the engine has it, or as the product and
+// the kernels of what follows. The first way that there is, unless `gptrun tune` found another to be faster.
 #include "runtime/cuda/linear.h"
 
 #include <vector>
@@ -22,34 +22,66 @@ BoundKernel Both(BoundKernel first, BoundKernel second) {
 }
 
 // A kernel of another op on these tensors.
-StatusOr<BoundKernel> BindOther(KernelFactory factory, const KernelArgs& args, std::vector<TensorView> inputs,
-                                std::vector<TensorView> results, const Attributes& attributes) {
-  return factory({inputs, results, attributes, args.scratch, args.device});
+struct Follower {
+  KernelFactory factory;
+  std::vector<TensorView> inputs, results;
+  Attributes attributes;
+};
+
+// The product, and then the kernels of other ops.
+GemmWay InParts(std::string name, const KernelArgs& args, const GemmProblem& product, std::vector<Follower> followers) {
+  return {
+      std::move(name),
+      [device = args.device, product, followers = std::move(followers)](ScratchPool& scratch) -> StatusOr<BoundKernel> {
+        BoundKernel bound = [] {};
+        if (product.m * product.n > 0) {
+          ASSIGN_OR_RETURN(bound, static_cast<CudaDevice*>(device)->gemm().Bind(product, scratch));
+        }
+        for (const Follower& next : followers) {
+          ASSIGN_OR_RETURN(BoundKernel follower,
+                           next.factory({next.inputs, next.results, next.attributes, scratch, device}));
+          bound = Both(std::move(bound), std::move(follower));
+        }
+        return bound;
+      }};
+}
+GemmWay Whole(std::string name, const KernelArgs& args, const GemmProblem& product) {
+  return InParts(std::move(name), args, product, {});
+}
+
+StatusOr<BoundKernel> BindFastest(std::string_view op, const KernelArgs& args, const GemmProblem& product,
+                                  std::vector<GemmWay> ways) {
+  return CudaDeviceOf(args).gemm().BindFastest(Cat(op, " ", product.Name()), std::move(ways), args.scratch);
+}
+
+Attributes Tanh(const KernelArgs& args) { return {{"tanh", args.attributes.Bool("tanh")}}; }
+
+// The sum over all axes but the last.
+Follower ColumnSum(const TensorView& x, const TensorView& y) {
+  std::vector<int64_t> axes;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) axes.push_back(axis);
+  return {&BindCudaSum, {x}, {y}, {{"axes", axes}, {"keep", false}, {"widen", x.type.dtype != y.type.dtype}}};
 }
 
 // gelu of the product; with `saved`, what gelu is taken of is result 1.
 StatusOr<BoundKernel> BindGelu(std::string_view op, const KernelArgs& args, bool saved) {
-  ASSIGN_OR_RETURN(GemmProblem problem, LinearProblem(op, args, OptionalInput(args, 2), false));
+  ASSIGN_OR_RETURN(const GemmProblem problem, LinearProblem(op, args, OptionalInput(args, 2), false));
   if (problem.m * problem.n == 0) return BoundKernel([] {});
   const TensorView &y = args.result(0), &u = args.result(saved ? 1 : 0);
-  Gemm& gemm = CudaDeviceOf(args).gemm();
-  const GemmProblem plain = problem;
+  std::vector<GemmWay> ways;
   if (args.attributes.Bool("tanh")) {
-    problem.epilogue = saved ? Epilogue::kGeluBiasSaved : Epilogue::kGeluBias;
+    GemmProblem whole = problem;
+    whole.epilogue = saved ? Epilogue::kGeluBiasSaved : Epilogue::kGeluBias;
     if (saved) {
-      problem.aux = u.data;
-      problem.aux_leading = problem.n;
+      whole.aux = u.data;
+      whole.aux_leading = problem.n;
     }
-    StatusOr<BoundKernel> whole = gemm.Bind(problem, args.scratch);
-    if (!absl::IsUnimplemented(whole.status())) return whole;
+    ways.push_back(Whole(saved ? "gelu_saved" : "gelu", args, whole));
   }
-  GemmProblem product = plain;
+  GemmProblem product = problem;
   product.y.data = u.data;
-  ASSIGN_OR_RETURN(BoundKernel first, gemm.Bind(product, args.scratch));
-  Attributes attributes;
-  attributes.Set("tanh", args.attributes.Bool("tanh"));
-  ASSIGN_OR_RETURN(BoundKernel second, BindOther(&BindCudaGelu, args, {u}, {y}, attributes));
-  return Both(std::move(first), std::move(second));
+  ways.push_back(InParts("product, gelu", args, product, {{&BindCudaGelu, {u}, {y}, Tanh(args)}}));
+  return BindFastest(op, args, problem, std::move(ways));
 }
 
 }  // namespace
@@ -70,43 +102,48 @@ StatusOr<BoundKernel> BindCudaLinearGeluSaved(const KernelArgs& args) {
 }
 
 StatusOr<BoundKernel> BindCudaLinearGeluBackward(const KernelArgs& args) {
-  ASSIGN_OR_RETURN(GemmProblem problem, LinearProblem("linear_gelu_backward", args, {}, /*transposed=*/true));
+  constexpr std::string_view kOp = "linear_gelu_backward";
+  ASSIGN_OR_RETURN(const GemmProblem problem, LinearProblem(kOp, args, {}, /*transposed=*/true));
   const TensorView &u = args.input(2), &du = args.result(0), &dbias = args.result(1);
-  Gemm& gemm = CudaDeviceOf(args).gemm();
-  if (args.attributes.Bool("tanh") && problem.m * problem.n > 0) {
-    GemmProblem whole = problem;
-    whole.epilogue = Epilogue::kDGeluBiasGrad;
-    whole.aux = u.data;
-    whole.aux_leading = problem.n;
-    whole.bias = dbias.data;
-    whole.bias_dtype = dbias.type.dtype;
-    StatusOr<BoundKernel> bound = gemm.Bind(whole, args.scratch);
-    if (!absl::IsUnimplemented(bound.status())) return bound;
-  }
-  Attributes sum;
-  std::vector<int64_t> axes;
-  for (int axis = 0; axis + 1 < du.rank(); ++axis) axes.push_back(axis);
-  sum.Set("axes", axes);
-  sum.Set("keep", false);
-  sum.Set("widen", du.type.dtype != dbias.type.dtype);
-  ASSIGN_OR_RETURN(BoundKernel columns, BindOther(&BindCudaSum, args, {du}, {dbias}, sum));
+  std::vector<GemmWay> ways;
   if (args.attributes.Bool("tanh") && problem.m * problem.n > 0) {
     GemmProblem derivative = problem;
     derivative.epilogue = Epilogue::kDGelu;
     derivative.aux = u.data;
     derivative.aux_leading = problem.n;
-    StatusOr<BoundKernel> bound = gemm.Bind(derivative, args.scratch);
-    if (bound.ok()) return Both(*std::move(bound), std::move(columns));
-    if (!absl::IsUnimplemented(bound.status())) return bound;
+    GemmProblem whole = derivative;
+    whole.epilogue = Epilogue::kDGeluBiasGrad;
+    whole.bias = dbias.data;
+    whole.bias_dtype = dbias.type.dtype;
+    ways.push_back(Whole("dgelu_bias_grad", args, whole));
+    ways.push_back(InParts("dgelu, sum", args, derivative, {ColumnSum(du, dbias)}));
   }
-  BoundKernel product = [] {};
+  ways.push_back(InParts("product, gelu_backward, sum", args, problem,
+                         {{&BindCudaGeluBackward, {u, du}, {du}, Tanh(args)}, ColumnSum(du, dbias)}));
+  return BindFastest(kOp, args, problem, std::move(ways));
+}
+
+StatusOr<BoundKernel> BindCudaLinearWeightGradient(const KernelArgs& args) {
+  constexpr std::string_view kOp = "linear_weight_gradient";
+  const TensorView &x = args.input(0), &dy = args.input(1), &dw = args.result(0), &dbias = args.result(1);
+  if (!IsProduct(x.type.dtype, dy.type.dtype, dw.type.dtype)) {
+    return UnsupportedOnCuda(kOp, args, "f32, f64, bf16 or f16 operands");
+  }
+  GemmProblem problem{.m = x.dim(1), .n = dy.dim(1), .k = x.dim(0)};
+  problem.a = {x.data, x.type.dtype, true, x.dim(1)};
+  problem.b = {dy.data, dy.type.dtype, false, dy.dim(1)};
+  problem.y = {dw.data, dw.type.dtype, false, dw.dim(1)};
+  if (args.has(2)) problem.c = args.input(2).data;
+  std::vector<GemmWay> ways;
+  ways.push_back(InParts("product, sum", args, problem, {ColumnSum(dy, dbias)}));
   if (problem.m * problem.n > 0) {
-    ASSIGN_OR_RETURN(product, gemm.Bind(problem, args.scratch));
+    GemmProblem whole = problem;
+    whole.epilogue = Epilogue::kBiasGradB;
+    whole.bias = dbias.data;
+    whole.bias_dtype = dbias.type.dtype;
+    ways.push_back(Whole("bias_grad", args, whole));
   }
-  Attributes gelu;
-  gelu.Set("tanh", args.attributes.Bool("tanh"));
-  ASSIGN_OR_RETURN(BoundKernel gradient, BindOther(&BindCudaGeluBackward, args, {u, du}, {du}, gelu));
-  return Both(std::move(product), Both(std::move(gradient), std::move(columns)));
+  return BindFastest(kOp, args, problem, std::move(ways));
 }
 
 }  // namespace gptc

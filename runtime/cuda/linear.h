@@ -9,6 +9,9 @@
 
 namespace gptc {
 
+// Whether the engine has products of these operands into this result, with f32 sums.
+bool IsProduct(DType a, DType b, DType y);
+
 // y = x·w [+ bias] of the operands 0 and 1 into result 0; w lies as [out, in] where `transposed`. A bias without data
 // is none.
 StatusOr<GemmProblem> LinearProblem(std::string_view op, const KernelArgs& args, const TensorView& bias,

@@ -8,13 +8,6 @@
 namespace gptc {
 namespace {
 
-// Whether the engine has products of these operands into this result, with f32 sums.
-bool IsProduct(DType a, DType b, DType y) {
-  if (a != b) return false;
-  if (a == DType::kF32 || a == DType::kF64) return y == a;
-  return (a == DType::kBF16 || a == DType::kF16) && (y == a || y == DType::kF32);
-}
-
 // The leading axes of a product, with the elements between neighbours of each in a, b and y; 0 where one is repeated.
 struct Batches {
   std::vector<int64_t> sizes, a, b, y;
@@ -51,6 +44,12 @@ Batches BatchesOf(const TensorView& a, const TensorView& b, const TensorView& y)
 void* At(const TensorView& view, int64_t element) { return view.as<std::byte>() + element * SizeOf(view.type.dtype); }
 
 }  // namespace
+
+bool IsProduct(DType a, DType b, DType y) {
+  if (a != b) return false;
+  if (a == DType::kF32 || a == DType::kF64) return y == a;
+  return (a == DType::kBF16 || a == DType::kF16) && (y == a || y == DType::kF32);
+}
 
 StatusOr<BoundKernel> BindCudaMatMul(const KernelArgs& args) {
   const TensorView &a = args.input(0), &b = args.input(1), &y = args.result();

@@ -18,12 +18,17 @@
 
 namespace gptc {
 
-// What timing the algorithms for one product gave.
+// What timing the algorithms for one product gave, or the ways to one op's results.
 struct ProductTiming {
   std::string name;
   double flops = 0;
-  double default_seconds = 0, best_seconds = 0;  // of the library's own choice, and of the fastest
+  double default_seconds = 0, best_seconds = 0;  // of the library's own choice (the first way), and of the fastest
   int algorithms = 0;
+  struct Way {
+    std::string name;
+    double seconds = 0;
+  };
+  std::vector<Way> ways;  // each with its fastest algorithm; empty for a product
 };
 
 // Work in the order in which it is to be done: closures that a device executes on the spot or enqueues. Some are empty
@@ -67,8 +72,9 @@ class Device {
   virtual StatusOr<Roofline> MeasureCeilings(const plan::PlanT& /*plan*/) {
     return absl::UnimplementedError(Cat("nothing measures the ceilings of ", name()));
   }
-  // Times the algorithms of every product bound so far, on the memory that it was bound to, and keeps the fastest for
-  // executors to come, in this process and in others. Calls report(timing) after each.
+  // Times the algorithms of every product bound so far, then the ways of every op that has several, on the memory that
+  // they were bound to, and keeps the fastest for executors to come, in this process and in others. Calls
+  // report(timing) after each.
   virtual Status Tune(const std::function<void(const ProductTiming&)>& /*report*/) {
     return FailedPrecondition(name(), " has nothing to tune: its products know one algorithm each");
   }

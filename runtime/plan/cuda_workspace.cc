@@ -32,7 +32,7 @@ int64_t CudaWorkspaceBytes(Op op, std::span<const Type> inputs, std::span<const 
   int64_t bytes = kSmall;
   if (info.family == "matmul" || info.family == "linear") bytes += kProducts;
   if (op == Op::kFused) bytes += FusedBytes(inputs, attributes);
-  if (info.family == "norm" || op == Op::kLinearGeluBackward) {
+  if (info.family == "norm" || op == Op::kLinearGeluBackward || op == Op::kLinearWeightGradient) {
     // Sums over rows of up to two weights' gradients.
     int64_t columns = 0;
     for (const Type& result : results) columns = std::max(columns, Last(result));

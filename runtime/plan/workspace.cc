@@ -15,6 +15,10 @@ constexpr int64_t kSmall = 64 << 10;  // what any kernel may take without being 
 int64_t RoundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 int64_t Elements(const Type& type) { return ElementCount(type.shape); }
 int64_t Last(const Type& type) { return type.shape.empty() ? 1 : type.shape.back(); }
+// Of each result of a reduction at most 32 parts, of at least 16 elements.
+int64_t ReductionBytes(const Type& x, const Type& y) {
+  return 8 * (Elements(y) + std::min(Elements(x) / 16, 32 * Elements(y)));
+}
 int64_t F32Image(const Type& type) { return RoundUp(4 * Elements(type), 64); }
 
 // b in the layout of the product, which comes in tiles of 64 rows and columns, and conversions to f32: of all that is
@@ -24,7 +28,8 @@ Workspace ProductWorkspace(Op op, std::span<const Type> inputs, std::span<const 
                            const Attributes& attributes, bool bf16) {
   constexpr int64_t kTile = 64, kThread = 1 << 20, kFewRows = 16;
   const Type &a = inputs[0], &b = inputs[1], &y = results[0];
-  if (InfoOf(op).family == "linear" || (op == Op::kLinear && attributes.Int("columns") != 0)) {
+  if ((InfoOf(op).family == "linear" && op != Op::kLinearWeightGradient) ||
+      (op == Op::kLinear && attributes.Int("columns") != 0)) {
     const bool packed = attributes.Int("columns") != 0;
     // Sums of a bias gradient, of 64 parts at most; two products a thread, of whole panels and of what is left.
     Workspace workspace{kSmall + 4 * 64 * Last(y), 2 * kThread};
@@ -57,6 +62,7 @@ Workspace ProductWorkspace(Op op, std::span<const Type> inputs, std::span<const 
   };
   for (const Type& input : inputs) convert(input);
   convert(y);
+  if (op == Op::kLinearWeightGradient) workspace.shared += ReductionBytes(b, results[1]);
   return workspace;
 }
 
@@ -115,11 +121,7 @@ Workspace WorkspaceOf(Op op, std::span<const Type> inputs, std::span<const Type>
     const int64_t width = RoundUp(Last(x), 16), rows = Last(x) == 0 ? 0 : Elements(x) / Last(x);
     workspace.shared += 2 * 4 * width * (1 + std::min<int64_t>(64, rows / 16 + 1));
   }
-  if (info.family == "reduction") {
-    // Of each result at most 32 parts, of at least 16 elements.
-    const int64_t x = Elements(inputs[0]), y = Elements(results[0]);
-    workspace.shared += 8 * (y + std::min(x / 16, 32 * y));
-  }
+  if (info.family == "reduction") workspace.shared += ReductionBytes(inputs[0], results[0]);
   if (op == Op::kGlobalNorm) {
     for (const Type& gradient : inputs) workspace.shared += 8 * (1 + Elements(gradient) / (16 << 10));
   }

@@ -46,6 +46,19 @@ std::vector<OpCase> LinearCases() {
           add(form, Op::kLinearGeluBackward, {activations}, {{"tanh", tanh}}, true);
         }
         add(", no bias", Op::kLinearGeluSaved, {}, {});
+        if (packed) continue;
+        const double terms = std::sqrt(static_cast<double>(rows));
+        const Type x{dtype, {rows, in}}, dy{dtype, {rows, out}};
+        cases.push_back({.label = label,
+                         .op = Op::kLinearWeightGradient,
+                         .inputs = {{x}, {dy}},
+                         .amplitude = terms,
+                         .differentiable = false});
+        cases.push_back({.label = label + ", added",
+                         .op = Op::kLinearWeightGradient,
+                         .inputs = {{x}, {dy}, F32({in, out})},
+                         .amplitude = terms,
+                         .differentiable = false});
       }
     }
   }

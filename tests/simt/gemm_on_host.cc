@@ -1,6 +1,7 @@
 // The emulation's products: plain loops with f64 sums, run when the stream gets there.
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "ir/base/dtype.h"
@@ -13,6 +14,7 @@ namespace {
 using Epilogue = GemmProblem::Epilogue;
 
 bool products_have_epilogues = true;
+std::optional<size_t> way_to_take;
 
 double Read(const void* from, DType dtype, int64_t i) {
   switch (dtype) {
@@ -136,6 +138,11 @@ class HostGemm : public Gemm {
       });
     });
   }
+  StatusOr<BoundKernel> BindFastest(const std::string& /*name*/, std::vector<GemmWay> ways,
+                                    ScratchPool& scratch) override {
+    if (way_to_take.has_value()) return ways[*way_to_take % ways.size()].bind(scratch);
+    return BindFirst(ways, "", scratch);
+  }
   Status Tune(const std::function<void(const ProductTiming&)>& /*report*/) override { return OkStatus(); }
 
  private:
@@ -147,6 +154,7 @@ class HostGemm : public Gemm {
 
 namespace simt {
 void SetProductEpilogues(bool all) { products_have_epilogues = all; }
+void SetWay(std::optional<size_t> way) { way_to_take = way; }
 }  // namespace simt
 
 StatusOr<std::unique_ptr<Gemm>> MakeGemm(cudaStream_t stream, int /*sm*/) { return std::make_unique<HostGemm>(stream); }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "runtime/exec/executor.h"
 #include "tests/fuzz/check_module.h"
 #include "tests/simt/generated_code.h"
+#include "tests/simt/simt.h"
 
 namespace gptc::simt {
 namespace {
@@ -155,6 +157,8 @@ TEST_F(ModelOnCuda, TrainsInBf16AsTheCpuDoes) {
   ASSERT_TRUE(module.ok()) << module.status();
   for (const DType residual : {DType::kF32, DType::kBF16}) {
     SCOPED_TRACE(Cat("residual stream in ", NameOf(residual)));
+    // With the other stream, what `gptrun tune` may choose: bias gradients by epilogue, GELU by kernels of its own.
+    if (residual == DType::kBF16) SetWay(1);
     CompileOptions options;
     options.dimensions = {{"B", kBatch}, {"T", kTokens}, {"prefill_T", 5}};
     options.precision = "bf16";
@@ -173,6 +177,7 @@ TEST_F(ModelOnCuda, TrainsInBf16AsTheCpuDoes) {
     const auto trained = Train(on_device->plan, **device);
     ASSERT_TRUE(trained.ok()) << trained.status();
     const auto again = Train(on_device->plan, **device);
+    SetWay(std::nullopt);
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(trained->losses, again->losses);
     EXPECT_EQ(trained->end == again->end, true) << "two trainings differ in some bits";

@@ -309,6 +309,19 @@ TEST_P(OpCasesOnCuda, AgreeWithTheReference) {
       simt::SetProductEpilogues(true);
       ASSERT_TRUE(in_parts.ok()) << in_parts.status();
       check(*in_parts);
+      constexpr size_t kMostWays = 3;
+      for (size_t way = 0; way < kMostWays; ++way) {
+        SCOPED_TRACE(Cat("way ", way));
+        simt::SetWay(way);
+        const auto other = run({});
+        simt::SetWay(std::nullopt);
+        ASSERT_TRUE(other.ok()) << other.status();
+        check(*other);
+        simt::SetWay(way);
+        const auto bound = RunKernel(LargeDevice(), op_case, inputs, *types, *attributes, {.runs = 0});
+        simt::SetWay(std::nullopt);
+        ASSERT_TRUE(bound.ok()) << "on a large device: " << bound.status();
+      }
     }
 #endif
     if (HasFatalFailure() || HasNonfatalFailure()) return;

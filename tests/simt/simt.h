@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <source_location>
 #include <string>
 
@@ -57,6 +58,8 @@ void SetMultiprocessors(int count);
 void SetComputeCapability(int major);
 // Whether products have epilogues beyond a bias (gemm_on_host.cc); without, binders compute them in parts.
 void SetProductEpilogues(bool all);
+// Which of the ways to its results an op goes from now on, counted modulo their number; none: the binder's own choice.
+void SetWay(std::optional<size_t> way);
 
 // ---- for the emulated instructions, which run on fibers ----
 
