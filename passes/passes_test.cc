@@ -14,6 +14,7 @@
 #include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
 #include "passes/fuse_residual_norm.h"
+#include "passes/group_adamw.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/pad_vocabulary.h"
@@ -40,6 +41,7 @@ constexpr Pass kPasses[] = {
     {"fuse_elementwise", &FuseElementwise, true, ""},
     {"fuse_bias_gradient", &FuseBiasGradient, true, ""},
     {"pack_weights", &PackWeights, true, ""},
+    {"group_adamw", &GroupAdamW, true, ""},
     {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},
