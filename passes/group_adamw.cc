@@ -76,13 +76,13 @@ class Grouping {
     group.op = Op::kAdamWGroup;
     group.location = first.location;
     group.inputs = {first.inputs[4], first.inputs[5]};
-    std::vector<int64_t> decay, copies;
+    std::string decay, copies;
     for (const Member& member : members) {
       const OpNode& node = graph_.ops[member.adamw];
       group.inputs.insert(group.inputs.end(), {node.inputs[0], node.inputs[2], node.inputs[3]});
       group.results.insert(group.results.end(), node.results.begin(), node.results.end());
-      decay.push_back(node.attributes.Bool("decay") ? 1 : 0);
-      copies.push_back(member.copy >= 0 ? 1 : 0);
+      decay.push_back(node.attributes.Bool("decay") ? '1' : '0');
+      copies.push_back(member.copy >= 0 ? '1' : '0');
       context_.Done(node.location, Cat(graph_.name, ": AdamW of ", ParameterOf(node), " in one launch for ",
                                        members.size(), members.size() == 1 ? " parameter" : " parameters",
                                        member.copy >= 0 ? ", with the bf16 copy" : ""));

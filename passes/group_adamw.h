@@ -6,7 +6,7 @@
 //   %b, %mb, %vb = adamw b, grad.b, m.b, v.b, %norm, scalars {decay = false}
 //     ->
 //   %a, %ma, %va, %b, %mb, %vb, %a.bf16 =
-//       adamw_group %norm, scalars, a, m.a, v.a, b, m.b, v.b, grad.a, grad.b {copies = [1, 0], decay = [1, 0]}
+//       adamw_group %norm, scalars, a, m.a, v.a, b, m.b, v.b, grad.a, grad.b {copies = "10", decay = "10"}
 //
 // Done for CUDA targets, to the adamw of one norm. They stand where the first of them stood. Left alone: one with an
 // operand that is made later than that, and one that is alone and has no copy.

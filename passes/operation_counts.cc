@@ -85,8 +85,7 @@ double Flops(const Graph& graph, const OpNode& node) {
   }
   if (node.op == Op::kAdamWGroup) {
     double parameters = 0;
-    for (size_t k = 0; k < node.attributes.Ints("decay").size(); ++k)
-      parameters += Elements(graph, node.results[3 * k]);
+    for (size_t k = 0; k < node.attributes.Str("decay").size(); ++k) parameters += Elements(graph, node.results[3 * k]);
     return kAdamWFlops * parameters;
   }
   double per_element = 1;

@@ -276,17 +276,16 @@ TEST(InferOptimizer, Shapes) {
   EXPECT_EQ(Infer("adamw", {p, p, p, p, F32({1}), F64({kScalarCount})}, decay),
             "adamw: norm must have the shape []: %e is [1]");
 
-  using Ints = std::vector<int64_t>;
   const Type q = F32({2}), norm = F32({}), scalars = F64({kScalarCount});
-  const Attributes two = {{"decay", Ints{0, 1}}, {"copies", Ints{1, 0}}};
+  const Attributes two = {{"decay", std::string("01")}, {"copies", std::string("10")}};
   EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, q, q, q, p, q}, two),
             "f32[4, 5], f32[4, 5], f32[4, 5], f32[2], f32[2], f32[2], bf16[4, 5]");
   EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, q, q, q, q, p}, two),
             "adamw_group: shapes differ: %c is [4, 5], %i is [2]");
   EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, p}, two),
             "adamw_group: param, m, v and grad of 2 parameters are 8 tensors, not 4");
-  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p}, {{"decay", Ints{0}}, {"copies", Ints{}}}),
-            "adamw_group: decay is of 1 parameters, copies of 0");
+  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p}, {{"decay", std::string("0")}, {"copies", std::string("1x")}}),
+            "adamw_group: decay and copies must have a 0 or 1 for each parameter: '0', '1x'");
 }
 
 }  // namespace

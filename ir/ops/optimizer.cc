@@ -17,10 +17,10 @@ InferResult InferAdamW(const InferContext& c) {
 
 InferResult InferAdamWGroup(const InferContext& c) {
   constexpr size_t kFirst = 2;  // of the tensors
-  const std::vector<int64_t>&decay = c.attributes.Ints("decay"), &copies = c.attributes.Ints("copies");
+  const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
   const size_t count = decay.size();
-  if (copies.size() != count) {
-    return InvalidArgument("decay is of ", count, " parameters, copies of ", copies.size());
+  if (Cat(decay, copies).find_first_not_of("01") != std::string::npos || copies.size() != count) {
+    return InvalidArgument("decay and copies must have a 0 or 1 for each parameter: '", decay, "', '", copies, "'");
   }
   if (c.inputs.size() != kFirst + 4 * count) {
     return InvalidArgument("param, m, v and grad of ", count, " parameters are ", 4 * count, " tensors, not ",
@@ -39,7 +39,7 @@ InferResult InferAdamWGroup(const InferContext& c) {
     results.insert(results.end(), 3, c.input(param));
   }
   for (size_t k = 0; k < count; ++k) {
-    if (copies[k] != 0) results.push_back({DType::kBF16, c.input(kFirst + 3 * k).shape});
+    if (copies[k] == '1') results.push_back({DType::kBF16, c.input(kFirst + 3 * k).shape});
   }
   return results;
 }

@@ -60,15 +60,15 @@ void EvalAdamW(const EvalContext& c) {
 }
 
 void EvalAdamWGroup(const EvalContext& c) {
-  const std::vector<int64_t>&decay = c.attributes.Ints("decay"), &copies = c.attributes.Ints("copies");
+  const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
   const size_t count = decay.size();
   size_t copy = 3 * count;
   for (size_t k = 0; k < count; ++k) {
     const size_t param = 2 + 3 * k, grad = 2 + 3 * count + k;
     Update({c.input(param).data, c.input(grad).data, c.input(param + 1).data, c.input(param + 2).data,
             c.result(3 * k).data, c.result(3 * k + 1).data, c.result(3 * k + 2).data},
-           c.input(0).data[0], c.input(1).data, decay[k] != 0);
-    if (copies[k] != 0) c.result(copy++).data = c.result(3 * k).data;
+           c.input(0).data[0], c.input(1).data, decay[k] == '1');
+    if (copies[k] == '1') c.result(copy++).data = c.result(3 * k).data;
   }
 }
 

@@ -250,7 +250,7 @@ StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
 
 // For plans that a text made: the compiler groups for other targets only, where a launch has its price.
 StatusOr<BoundKernel> BindCpuAdamWGroup(const KernelArgs& args) {
-  const std::vector<int64_t>&decay = args.attributes.Ints("decay"), &copies = args.attributes.Ints("copies");
+  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
   std::vector<AdamWTensors> all;
   size_t copy = 3 * decay.size();
   for (size_t k = 0; k < decay.size(); ++k) {
@@ -260,8 +260,8 @@ StatusOr<BoundKernel> BindCpuAdamWGroup(const KernelArgs& args) {
                            args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
                            args.result(3 * k + 2).as<float>()},
                    .count = args.input(param).count(),
-                   .decay = decay[k] != 0,
-                   .copy = copies[k] != 0 ? args.result(copy++).as<Bf16>() : nullptr});
+                   .decay = decay[k] == '1',
+                   .copy = copies[k] == '1' ? args.result(copy++).as<Bf16>() : nullptr});
   }
   return BoundKernel(
       [all = std::move(all), norm = args.input(0).as<const float>(), scalars = args.input(1).as<const double>()] {

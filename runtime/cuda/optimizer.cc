@@ -50,7 +50,7 @@ StatusOr<BoundKernel> BindCudaAdamW(const KernelArgs& args) {
 }
 
 StatusOr<BoundKernel> BindCudaAdamWGroup(const KernelArgs& args) {
-  const std::vector<int64_t>&decay = args.attributes.Ints("decay"), &copies = args.attributes.Ints("copies");
+  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
   std::vector<cuda::AdamWTensors> all;
   size_t copy = 3 * decay.size();
   for (size_t k = 0; k < decay.size(); ++k) {
@@ -58,8 +58,8 @@ StatusOr<BoundKernel> BindCudaAdamWGroup(const KernelArgs& args) {
     all.push_back({args.input(param).as<const float>(), args.input(grad).as<const float>(),
                    args.input(param + 1).as<const float>(), args.input(param + 2).as<const float>(),
                    args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
-                   args.result(3 * k + 2).as<float>(), copies[k] != 0 ? args.result(copy++).data : nullptr,
-                   args.input(param).count(), decay[k] != 0});
+                   args.result(3 * k + 2).as<float>(), copies[k] == '1' ? args.result(copy++).data : nullptr,
+                   args.input(param).count(), decay[k] == '1'});
   }
   return EnqueueAdamW(args, std::move(all), args.input(0), args.input(1));
 }

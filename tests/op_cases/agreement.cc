@@ -92,7 +92,7 @@ HostTensor Decoded(const Type& type, const void* from) {
 
 std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Type>& inputs,
                                        const std::vector<Type>& results) {
-  constexpr size_t kEach = 16;  // results that are tried one by one; of more, the rest is like them
+  constexpr size_t kEach = 6;  // results that are tried one by one; of more, the rest is like them
   std::vector<std::vector<int>> sharings;
   std::vector<int> all(results.size(), -1);
   for (size_t r = 0; r < results.size(); ++r) {

@@ -54,11 +54,11 @@ std::vector<OpCase> OptimizerCases() {
   const auto group = [&](const std::string& label, const std::vector<Shape>& shapes,
                          std::function<void(std::vector<HostTensor>&)> prepare = nullptr) {
     std::vector<CaseInput> inputs = {F32({}, Fill::kPositive), ScalarsInput()};
-    std::vector<int64_t> decay, copies;
+    std::string decay, copies;
     for (size_t k = 0; k < shapes.size(); ++k) {
       inputs.insert(inputs.end(), {F32(shapes[k]), F32(shapes[k]), F32(shapes[k], Fill::kPositive)});
-      decay.push_back(k % 2);
-      copies.push_back((k + 1) % 2);
+      decay.push_back(k % 2 == 0 ? '0' : '1');
+      copies.push_back(k % 2 == 0 ? '1' : '0');
     }
     for (const Shape& shape : shapes) inputs.push_back(F32(shape));
     cases.push_back({label,
