@@ -51,8 +51,9 @@ std::vector<OpCase> MatMulCases() {
       }
     }
   }
-  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1},     {3, 4, 5},     {1, 33, 65},   {4, 64, 96},
-                                                       {17, 100, 31}, {1, 777, 771}, {2, 768, 770}, {65, 130, 1031}};
+  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1},     {3, 4, 5},      {1, 33, 65},
+                                                       {4, 64, 96},   {17, 100, 31},  {1, 777, 771},
+                                                       {2, 768, 770}, {33, 520, 515}, {65, 130, 1031}};
   for (const auto& [rows, in, out] : linears) {
     const std::string label = Cat(rows, " rows, ", in, " to ", out);
     const double amplitude = std::sqrt(static_cast<double>(in));
