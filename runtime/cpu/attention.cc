@@ -345,15 +345,18 @@ StatusOr<BoundKernel> BindCpuCacheUpdate(const KernelArgs& args) {
   const int64_t row_bytes = SizeOf(x.type.dtype) * x.dim(2);
   return BoundKernel([=] {
     if (y.data != cache.data) std::memcpy(y.data, cache.data, cache.bytes());
-    // In order, on one thread: a few rows, and two sequences may name one slot.
+    // Sequences in order, as two may name one slot.
     for (int64_t b = 0; b < x.dim(0); ++b) {
       const int64_t slot = slots.as<int32_t>()[b], position = positions.as<int32_t>()[b];
       if (slot < 0 || slot >= cache.dim(0)) continue;
       const int64_t from = std::max<int64_t>(0, -position);
       const int64_t to = std::min(x.dim(1), cache.dim(1) - position);
       if (from >= to) continue;
-      std::memcpy(y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes,
-                  x.as<char>() + (b * x.dim(1) + from) * row_bytes, (to - from) * row_bytes);
+      char* rows = y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes;
+      ParallelFor(to - from, GrainFor(x.dim(2)), [&](int64_t begin, int64_t end) {
+        std::memcpy(rows + begin * row_bytes, x.as<char>() + (b * x.dim(1) + from + begin) * row_bytes,
+                    (end - begin) * row_bytes);
+      });
     }
   });
 }
