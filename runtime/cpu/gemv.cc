@@ -54,13 +54,14 @@ HWY_INLINE void AddRows(const float* x, const T* w, float* y, int64_t m, int64_t
       [=](VF sum, float* p) HWY_ATTR { StoreSome(sum, p, left); });
 }
 
-// Rows [begin, end) of w [k, n]: y += x · w. The rows are read as eight streams side by side, each long and without
-// gaps, which keeps more of a core's loads in flight than one; y stays in L1.
+// Rows [begin, end) of w [k, n]: y += x · w. The rows are read as streams side by side, each long and without gaps,
+// which keeps more of a core's loads in flight than one; y stays in L1. Four streams, as they are often whole pages
+// apart, and so share the sets of an L1 of eight ways with y.
 template <typename T>
 void GemvRun(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
-  const int64_t length = (end - begin) / 8;
-  for (int64_t row = begin; row < begin + length; ++row) AddRows<8>(x, w, y, m, n, k, row, length);
-  for (int64_t row = begin + 8 * length; row < end; ++row) AddRows<1>(x, w, y, m, n, k, row, 0);
+  const int64_t length = (end - begin) / 4;
+  for (int64_t row = begin; row < begin + length; ++row) AddRows<4>(x, w, y, m, n, k, row, length);
+  for (int64_t row = begin + 4 * length; row < end; ++row) AddRows<1>(x, w, y, m, n, k, row, 0);
 }
 
 // Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the
@@ -161,7 +162,7 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
   // As many rows of x side by side as the registers hold sums for: 32 registers with AVX-512, else 16.
   constexpr int64_t kRowsAtOnce = HWY_TARGET == HWY_AVX3 ? 4 : 2;
   if (m == 1) {
-    // Eight streams side by side, as in GemvRun.
+    // Streams side by side, as in GemvRun: eight, as nothing else needs the cache.
     const int64_t length = (end - begin) / 8;
     for (int64_t row = begin; row < begin + length; ++row) Dots<8>(x, w + row * k, length, k, y + row);
     for (int64_t row = begin + 8 * length; row < end; ++row) Dots<1>(x, w + row * k, 0, k, y + row);
@@ -341,7 +342,7 @@ HWY_EXPORT(GemvPanelBf16);
 namespace {
 
 // w is cut into runs of whole rows, each with a sum of its own; as many whatever the number of threads. A run of fewer
-// rows is eight streams too short to be read at full speed.
+// rows is streams too short to be read at full speed.
 constexpr int64_t kMostRuns = 16, kLeastRunRows = 96;
 
 int64_t RunRows(int64_t k) { return std::max(kLeastRunRows, (k + kMostRuns - 1) / kMostRuns); }
