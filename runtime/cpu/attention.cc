@@ -13,6 +13,7 @@
 #include <cstring>
 #include <limits>
 
+#include "hwy/cache_control.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/simd.h"
@@ -105,7 +106,7 @@ void SoftmaxBackwardRow(const T* y, const T* dy, T* dx, int64_t live, int64_t co
 // and sums over keys are vertical.
 template <typename T>
 void AttendTile(const AttentionTile& tile) {
-  constexpr int64_t kQueries = kAttentionQueries, kKeys = 64, kGroup = 8;
+  constexpr int64_t kQueries = kAttentionQueries, kKeys = 64, kGroup = 8, kKeysAhead = 16;
   const DF d;
   const int64_t lanes = hn::Lanes(d);
   const int64_t head = tile.head_size, padded = (head + 15) / 16 * 16;
@@ -137,6 +138,12 @@ void AttendTile(const AttentionTile& tile) {
     if (tile.count == 1) {
       for (int64_t j = 0; j < count; ++j) {
         const T* key = block + j * tile.width;
+        // A head's part of a row is too short for the hardware to see what comes next: keys some rows ahead, and this
+        // key's value.
+        for (int64_t c = 0; c < head; c += 64 / sizeof(T)) {
+          hwy::Prefetch(key + kKeysAhead * tile.width + c);
+          hwy::Prefetch(values + (first + j) * tile.width + c);
+        }
         // `queries` has a stride, so the lone query is read where it came from.
         VF dot = hn::Zero(d);
         int64_t c = 0;
@@ -338,15 +345,18 @@ StatusOr<BoundKernel> BindCpuCacheUpdate(const KernelArgs& args) {
   const int64_t row_bytes = SizeOf(x.type.dtype) * x.dim(2);
   return BoundKernel([=] {
     if (y.data != cache.data) std::memcpy(y.data, cache.data, cache.bytes());
-    // In order, on one thread: a few rows, and two sequences may name one slot.
+    // Sequences in order, as two may name one slot.
     for (int64_t b = 0; b < x.dim(0); ++b) {
       const int64_t slot = slots.as<int32_t>()[b], position = positions.as<int32_t>()[b];
       if (slot < 0 || slot >= cache.dim(0)) continue;
       const int64_t from = std::max<int64_t>(0, -position);
       const int64_t to = std::min(x.dim(1), cache.dim(1) - position);
       if (from >= to) continue;
-      std::memcpy(y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes,
-                  x.as<char>() + (b * x.dim(1) + from) * row_bytes, (to - from) * row_bytes);
+      char* rows = y.as<char>() + (slot * cache.dim(1) + position + from) * row_bytes;
+      ParallelFor(to - from, GrainFor(x.dim(2)), [&](int64_t begin, int64_t end) {
+        std::memcpy(rows + begin * row_bytes, x.as<char>() + (b * x.dim(1) + from + begin) * row_bytes,
+                    (end - begin) * row_bytes);
+      });
     }
   });
 }

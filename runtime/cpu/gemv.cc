@@ -17,29 +17,51 @@ HWY_BEFORE_NAMESPACE();
 namespace gptc {
 namespace HWY_NAMESPACE {
 
-// Rows [begin, end) of w [k, n], from end to end as they lie in memory: y += x · w. y stays in L1.
-template <typename T>
-void GemvRun(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
+// Bytes ahead of its reads that a stream is prefetched.
+constexpr int64_t kAhead = 1024;
+
+// y += kStreams rows of w [k, n] by their elements of x: row, row + apart, row + 2 · apart, ...
+template <int kStreams, typename T>
+HWY_INLINE void AddRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t row,
+                        int64_t apart) {
   const DF d;
   const int64_t lanes = hn::Lanes(d);
-  for (int64_t row = begin; row < end; ++row) {
-    const T* wr = w + row * n;
-    int64_t j = 0;
-    for (; j + lanes <= n; j += lanes) {
-      hwy::Prefetch(wr + j + 2048 / sizeof(T));
-      const VF v = LoadFloats(wr + j);
-      for (int64_t i = 0; i < m; ++i) {
-        StoreFloats(hn::MulAdd(hn::Set(d, x[i * k + row]), v, LoadFloats(y + i * n + j)), y + i * n + j);
-      }
-    }
-    if (j == n) continue;
-    const size_t left = static_cast<size_t>(n - j);
-    const VF v = LoadSome(wr + j, left);
+  const T* first = w + row * n;
+  const auto add = [&](int64_t j, const auto& load, const auto& store) HWY_ATTR {
+    VF v[kStreams];
+#pragma GCC unroll 8
+    for (int64_t s = 0; s < kStreams; ++s) v[s] = load(first + s * apart * n + j);
     for (int64_t i = 0; i < m; ++i) {
-      float* to = y + i * n + j;
-      StoreSome(hn::MulAdd(hn::Set(d, x[i * k + row]), v, LoadSome(to, left)), to, left);
+      const float* scale = x + i * k + row;
+      VF sum = load(y + i * n + j);
+#pragma GCC unroll 8
+      for (int64_t s = 0; s < kStreams; ++s) sum = hn::MulAdd(hn::Set(d, scale[s * apart]), v[s], sum);
+      store(sum, y + i * n + j);
     }
+  };
+  int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) {
+#pragma GCC unroll 8
+    for (int64_t s = 0; s < kStreams; ++s) hwy::Prefetch(first + s * apart * n + j + kAhead / sizeof(T));
+    add(
+        j, [](const auto* p) HWY_ATTR { return LoadFloats(p); },
+        [](VF sum, float* p) HWY_ATTR { StoreFloats(sum, p); });
   }
+  if (j == n) return;
+  const size_t left = static_cast<size_t>(n - j);
+  add(
+      j, [=](const auto* p) HWY_ATTR { return LoadSome(p, left); },
+      [=](VF sum, float* p) HWY_ATTR { StoreSome(sum, p, left); });
+}
+
+// Rows [begin, end) of w [k, n]: y += x · w. The rows are read as streams side by side, each long and without gaps,
+// which keeps more of a core's loads in flight than one; y stays in L1. Four streams, as they are often whole pages
+// apart, and so share the sets of an L1 of eight ways with y.
+template <typename T>
+void GemvRun(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_t k, int64_t begin, int64_t end) {
+  const int64_t length = (end - begin) / 4;
+  for (int64_t row = begin; row < begin + length; ++row) AddRows<4>(x, w, y, m, n, k, row, length);
+  for (int64_t row = begin + 4 * length; row < end; ++row) AddRows<1>(x, w, y, m, n, k, row, 0);
 }
 
 // Columns [begin, end) of y += x · w for w [k, n]. Eight rows of w are read side by side, each a long run that the
@@ -105,6 +127,32 @@ void GemvColumns(const float* x, const T* w, float* y, int64_t m, int64_t n, int
   }
 }
 
+// y[s · apart] += x [k] · row s · apart of w, for kStreams rows.
+template <int kStreams, typename T>
+HWY_INLINE void Dots(const float* x, const T* w, int64_t apart, int64_t k, float* y) {
+  const DF d;
+  const int64_t lanes = hn::Lanes(d);
+  VF sums[kStreams];
+#pragma GCC unroll 8
+  for (int64_t s = 0; s < kStreams; ++s) sums[s] = hn::Zero(d);
+  int64_t j = 0;
+  for (; j + lanes <= k; j += lanes) {
+    const VF v = LoadFloats(x + j);
+#pragma GCC unroll 8
+    for (int64_t s = 0; s < kStreams; ++s) {
+      const T* at = w + s * apart * k + j;
+      hwy::Prefetch(at + kAhead / sizeof(T));
+      sums[s] = hn::MulAdd(v, LoadFloats(at), sums[s]);
+    }
+  }
+  if (j < k) {
+    const size_t left = static_cast<size_t>(k - j);
+    const VF v = LoadSome(x + j, left);
+    for (int64_t s = 0; s < kStreams; ++s) sums[s] = hn::MulAdd(v, LoadSome(w + s * apart * k + j, left), sums[s]);
+  }
+  for (int64_t s = 0; s < kStreams; ++s) y[s * apart] += hn::GetLane(hn::SumOfLanes(d, sums[s]));
+}
+
 // The same for w [n, k]: dot products of rows. The order of a sum does not depend on where a row stands among its
 // neighbours.
 template <typename T>
@@ -113,6 +161,13 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
   const int64_t lanes = hn::Lanes(d);
   // As many rows of x side by side as the registers hold sums for: 32 registers with AVX-512, else 16.
   constexpr int64_t kRowsAtOnce = HWY_TARGET == HWY_AVX3 ? 4 : 2;
+  if (m == 1) {
+    // Streams side by side, as in GemvRun: eight, as nothing else needs the cache.
+    const int64_t length = (end - begin) / 8;
+    for (int64_t row = begin; row < begin + length; ++row) Dots<8>(x, w + row * k, length, k, y + row);
+    for (int64_t row = begin + 8 * length; row < end; ++row) Dots<1>(x, w + row * k, 0, k, y + row);
+    return;
+  }
   for (int64_t row = begin; row < end; row += 4) {
     // Past the end the last row is read again, and not stored.
     const int64_t count = HWY_MIN(int64_t{4}, end - row);
@@ -150,31 +205,30 @@ void GemvRows(const float* x, const T* w, float* y, int64_t m, int64_t n, int64_
         for (int64_t c = 0; c < count; ++c) yi[c] += hn::GetLane(hn::SumOfLanes(d, sums[r][c]));
       }
     }
-    // One row of x: the rows of w one after the other, as they lie in memory.
     for (; i < m; ++i) {
-      const float* xi = x + i * k;
-      for (int64_t c = 0; c < count; ++c) {
-        const T* wr = w + (row + c) * k;
-        VF a0 = hn::Zero(d), a1 = a0, a2 = a0, a3 = a0;
-        int64_t j = 0;
-        for (; j + 4 * lanes <= k; j += 4 * lanes) {
-          for (int64_t line = 0; line < 4; ++line) hwy::Prefetch(wr + j + line * lanes + 4096 / sizeof(T));
-          a0 = hn::MulAdd(LoadFloats(xi + j), LoadFloats(wr + j), a0);
-          a1 = hn::MulAdd(LoadFloats(xi + j + lanes), LoadFloats(wr + j + lanes), a1);
-          a2 = hn::MulAdd(LoadFloats(xi + j + 2 * lanes), LoadFloats(wr + j + 2 * lanes), a2);
-          a3 = hn::MulAdd(LoadFloats(xi + j + 3 * lanes), LoadFloats(wr + j + 3 * lanes), a3);
-        }
-        for (; j < k; j += lanes) {
-          const size_t left = static_cast<size_t>(HWY_MIN(lanes, k - j));
-          a0 = hn::MulAdd(LoadSome(xi + j, left), LoadSome(wr + j, left), a0);
-        }
-        y[i * n + row + c] += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a0, a1), hn::Add(a2, a3))));
-      }
+      for (int64_t c = 0; c < count; ++c) Dots<1>(x + i * k, w + (row + c) * k, 0, k, y + i * n + row + c);
     }
   }
 }
 
-// kRows rows of x [k] by one panel of a packed w, which is read once from end to end: sums [kRows, 64].
+// add(step) for every step of 4 · kPanelColumns bytes in a panel at w: as four streams side by side, which are enough
+// where each step is four cache lines.
+template <typename F>
+HWY_INLINE void ForPanelSteps(const void* w, int64_t steps, const F& add) {
+  constexpr int64_t kLine = 64, kStep = 4 * kPanelColumns;
+  const int64_t length = steps / 4;
+  for (int64_t first = 0; first < length; ++first) {
+#pragma GCC unroll 4
+    for (int64_t step = first; step < 4 * length; step += length) {
+      const char* at = static_cast<const char*>(w) + step * kStep;
+      for (int64_t line = 0; line < kStep; line += kLine) hwy::Prefetch(at + kAhead + line);
+      add(step);
+    }
+  }
+  for (int64_t step = 4 * length; step < steps; ++step) add(step);
+}
+
+// kRows rows of x [k] by one panel of a packed w: sums [kRows, 64].
 template <int kRows>
 void PanelSums(const float* x, int64_t k, const float* w, float* sums) {
   const DF d;
@@ -182,7 +236,7 @@ void PanelSums(const float* x, int64_t k, const float* w, float* sums) {
   for (int64_t column = 0; column < kPanelColumns; column += 4 * lanes) {
     VF sum[kRows][4];
     for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = hn::Zero(d);
-    for (int64_t p = 0; p < k; ++p) {
+    ForPanelSteps(w, k, [&](int64_t p) HWY_ATTR {
       const float* at = w + p * kPanelColumns + column;
       const VF w0 = hn::Load(d, at), w1 = hn::Load(d, at + lanes), w2 = hn::Load(d, at + 2 * lanes),
                w3 = hn::Load(d, at + 3 * lanes);
@@ -193,7 +247,7 @@ void PanelSums(const float* x, int64_t k, const float* w, float* sums) {
         sum[r][2] = hn::MulAdd(u, w2, sum[r][2]);
         sum[r][3] = hn::MulAdd(u, w3, sum[r][3]);
       }
-    }
+    });
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < 4; ++c) hn::StoreU(sum[r][c], d, sums + r * kPanelColumns + column + c * lanes);
     }
@@ -210,8 +264,9 @@ void PanelSums(const float* x, int64_t k, const Bf16* w, float* sums) {
   for (int64_t column = 0; column < kPanelColumns; column += 4 * lanes) {
     VF sum[kRows][4];
     for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = sum[r][2] = sum[r][3] = hn::Zero(d);
-    for (int64_t p = 0; p < k; p += 2) {
-      const uint32_t* at = pairs + p / 2 * kPanelColumns + column;
+    ForPanelSteps(w, (k + 1) / 2, [&](int64_t step) HWY_ATTR {
+      const uint32_t* at = pairs + step * kPanelColumns + column;
+      const int64_t p = 2 * step;
       for (int c = 0; c < 4; ++c) {
         const auto pair = hn::Load(du32, at + c * lanes);
         const VF even = hn::BitCast(d, hn::ShiftLeft<16>(pair)), odd = hn::BitCast(d, hn::And(pair, upper));
@@ -221,7 +276,7 @@ void PanelSums(const float* x, int64_t k, const Bf16* w, float* sums) {
           sum[r][c] = hn::MulAdd(hn::Set(d, second), odd, sum[r][c]);
         }
       }
-    }
+    });
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < 4; ++c) hn::StoreU(sum[r][c], d, sums + r * kPanelColumns + column + c * lanes);
     }
@@ -286,24 +341,27 @@ HWY_EXPORT(GemvPanelBf16);
 
 namespace {
 
-// Runs of whole rows of w, each with a sum of its own; as many whatever the number of threads.
-constexpr int64_t kRuns = 16;
+// w is cut into runs of whole rows, each with a sum of its own; as many whatever the number of threads. A run of fewer
+// rows is streams too short to be read at full speed.
+constexpr int64_t kMostRuns = 16, kLeastRunRows = 96;
+
+int64_t RunRows(int64_t k) { return std::max(kLeastRunRows, (k + kMostRuns - 1) / kMostRuns); }
 
 bool InRuns(bool transposed, int64_t m, int64_t n, int64_t k) {
-  return !transposed && m * n <= kMostRunSums && k >= 16 * kRuns;
+  return !transposed && m * n <= kMostRunSums && k >= 256;
 }
 
 }  // namespace
 
 size_t GemvScratchBytes(bool transposed, int64_t m, int64_t n, int64_t k) {
-  return InRuns(transposed, m, n, k) ? sizeof(float) * kRuns * m * n : 0;
+  return InRuns(transposed, m, n, k) ? sizeof(float) * ChunkCount(k, RunRows(k)) * m * n : 0;
 }
 
 void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y, int64_t m, int64_t n, int64_t k,
           void* scratch) {
   if (InRuns(transposed, m, n, k)) {
     const auto run = dtype == DType::kF32 ? HWY_DYNAMIC_DISPATCH(GemvRunF32) : HWY_DYNAMIC_DISPATCH(GemvRunBf16);
-    const int64_t rows = (k + kRuns - 1) / kRuns, runs = ChunkCount(k, rows);
+    const int64_t rows = RunRows(k), runs = ChunkCount(k, rows);
     float* sums = static_cast<float*>(scratch);
     ParallelFor(k, rows, [&](int64_t begin, int64_t end) {
       float* own = sums + begin / rows * m * n;
@@ -318,13 +376,8 @@ void Gemv(const float* x, DType dtype, const void* w, bool transposed, float* y,
                                  : (f32 ? HWY_DYNAMIC_DISPATCH(GemvColumnsF32) : HWY_DYNAMIC_DISPATCH(GemvColumnsBf16));
   // An element's sum does not depend on the chunk it is in, so here the chunks may follow the number of threads: the
   // longest runs of memory to each. Multiples of 64 keep threads off each other's cache lines.
-  int64_t grain = std::max<int64_t>(64, GrainFor(m * k));
-  if (transposed) {
-    grain = std::max<int64_t>(64, std::min<int64_t>(grain, 4096));
-  } else {
-    const int64_t share = (n + omp_get_max_threads() - 1) / omp_get_max_threads();
-    grain = std::max(grain, (share + 63) / 64 * 64);
-  }
+  const int64_t share = (n + omp_get_max_threads() - 1) / omp_get_max_threads();
+  const int64_t grain = std::max({int64_t{64}, GrainFor(m * k), (share + 63) / 64 * 64});
   ParallelFor(n, grain, [&](int64_t begin, int64_t end) { kernel(x, w, y, m, n, k, begin, end); });
 }
 

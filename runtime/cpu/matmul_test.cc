@@ -127,6 +127,7 @@ TEST_P(CpuKernelsTest, Linear) {
 TEST(CpuMatMul, RoutesFollowTheShape) {
   EXPECT_EQ(ChooseProductRoute({1, 1, 2304, 768, false, false, true}), ProductRoute::kGemv);
   EXPECT_EQ(ChooseProductRoute({1, 1024, 2304, 768, false, false, true}), ProductRoute::kPacked);
+  EXPECT_EQ(ChooseProductRoute({1, 128, 2304, 768, false, false, true}), ProductRoute::kColumns);
   EXPECT_EQ(ChooseProductRoute({1, 768, 384, 128, false, false, true}), ProductRoute::kPlain);
   EXPECT_EQ(ChooseProductRoute({1, 768, 2304, 1024, true, false, false}), ProductRoute::kSgemm);
   EXPECT_EQ(ChooseProductRoute({1, 4, 2304, 1024, true, false, false}), ProductRoute::kSgemm);

@@ -5,6 +5,7 @@
 
 #include "ir/base/check.h"
 #include "runtime/cpu/convert.h"
+#include "runtime/cpu/parallel.h"
 
 namespace gptc {
 namespace {
@@ -143,6 +144,19 @@ void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, 
   const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a,
                                           transpose_a ? m : k, b, transpose_b ? k : n, accumulate ? 1.0f : 0.0f, y, n);
   CHECK(status == dnnl_success, "oneDNN's sgemm failed with status ", static_cast<int>(status));
+}
+
+void SgemmByColumns(int64_t m, int64_t n, int64_t k, const float* a, const float* b, bool accumulate, float* y) {
+  // Whole tiles of sgemm's inner kernels, which round alike wherever a block begins; wide enough to make up for packing
+  // a for each block.
+  constexpr int64_t kTile = 96, kWidest = 384;
+  const int64_t threads = omp_get_max_threads(), blocks = ChunkCount(n, kWidest * threads) * threads;
+  const int64_t columns = ChunkCount(ChunkCount(n, blocks), kTile) * kTile;
+  ParallelFor(n, columns, [&](int64_t begin, int64_t end) {
+    const dnnl_status_t status =
+        dnnl_sgemm('N', 'N', m, end - begin, k, 1.0f, a, k, b + begin, n, accumulate ? 1.0f : 0.0f, y + begin, n);
+    CHECK(status == dnnl_success, "oneDNN's sgemm failed with status ", static_cast<int>(status));
+  });
 }
 
 }  // namespace gptc

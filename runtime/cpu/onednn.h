@@ -59,6 +59,11 @@ class OnednnProduct {
 void Sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
            bool accumulate, float* y);
 
+// The same of few rows by a large b, nothing transposed, in blocks of columns, each by one thread: none of them splits
+// the sums over k, as sgemm does for itself where many threads have few rows, so the bits do not depend on the number
+// of threads.
+void SgemmByColumns(int64_t m, int64_t n, int64_t k, const float* a, const float* b, bool accumulate, float* y);
+
 }  // namespace gptc
 
 #endif  // GPTC_RUNTIME_CPU_ONEDNN_H_

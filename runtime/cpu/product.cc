@@ -18,15 +18,17 @@ namespace gptc {
 
 ProductRoute ChooseProductRoute(const ProductShape& shape) {
   constexpr int64_t kL2Elements = 256 * 1024;  // 1 MiB of f32
-  constexpr int64_t kRowsThatPayForPacking = 48, kRowsThatPayForTransposing = 256;
+  constexpr int64_t kRowsThatPayForPacking = 48, kRowsThatPayForTransposing = 256, kFewRows = 256;
   if (shape.batches > 1) return ProductRoute::kPlain;
   if (shape.m <= kGemvRows && !shape.transpose_a) return ProductRoute::kGemv;
+  const bool large = shape.k > kL2Elements / std::max<int64_t>(1, shape.n);
+  if (large && shape.m <= kFewRows && !shape.transpose_a && !shape.transpose_b) return ProductRoute::kColumns;
   const bool small = shape.n == 0 || shape.k <= kMostPackedAtOnce / shape.n;
   if (shape.transpose_b && !shape.transpose_a && small && shape.m >= kRowsThatPayForTransposing) {
     return ProductRoute::kPacked;
   }
   if (!shape.bias || shape.m < kRowsThatPayForPacking) return ProductRoute::kSgemm;
-  return shape.k > kL2Elements / std::max<int64_t>(1, shape.n) ? ProductRoute::kPacked : ProductRoute::kPlain;
+  return large ? ProductRoute::kPacked : ProductRoute::kPlain;
 }
 
 namespace {
@@ -167,6 +169,9 @@ StatusOr<BoundKernel> BindF32(const Product& p, ScratchPool& scratch, size_t res
       case ProductRoute::kSgemm:
         Sgemm(q.transpose_a, q.transpose_b, q.m, q.n, q.k, static_cast<const float*>(a), static_cast<const float*>(b),
               r.initialize, y);
+        break;
+      case ProductRoute::kColumns:
+        SgemmByColumns(q.m, q.n, q.k, static_cast<const float*>(a), static_cast<const float*>(b), r.initialize, y);
         break;
       case ProductRoute::kPacked:
       case ProductRoute::kPlain:

@@ -3,6 +3,7 @@
 // Measured with oneDNN 2.6.3 and AVX-512 against its products on weights packed beforehand (the ceiling) at GPT-2's
 // shapes:
 //   sgemm     packs as it goes: 90-105 % for every transposition; no bias, and slow for stacks of small matrices
+//   columns   sgemm in blocks of columns: for 128 rows by a large b, where packing b costs a fifth of the product
 //   packed    b packed at every execution, then the product at the ceiling: 92-96 % from some hundred rows on; for a
 //             transposed b better than sgemm, which falls to 80 % there on Zen 4
 //   plain     row-major operands as they are: 90-100 % while b fits L2 and for stacks, but 35-80 % for large b [k, n],
@@ -17,7 +18,7 @@
 
 namespace gptc {
 
-enum class ProductRoute { kGemv, kSgemm, kPacked, kPlain };
+enum class ProductRoute { kGemv, kSgemm, kColumns, kPacked, kPlain };
 
 struct ProductShape {
   int64_t batches = 1, m = 0, n = 0, k = 0;

@@ -41,6 +41,13 @@ Status CheckWorkspace(const plan::PlanT& plan, const plan::StepT& step, const At
 
 }  // namespace
 
+// What a run of these steps does from end to end.
+WorkList BoundEntry::All(WorkList steps) const {
+  steps.insert(steps.begin(), before_.begin(), before_.end());
+  steps.insert(steps.end(), after_.begin(), after_.end());
+  return steps;
+}
+
 TensorView BoundEntry::input(std::string_view name) const {
   const int port = PortIndex(plan_->inputs, name);
   CHECK(port >= 0, plan_->name, " has no input ", name);
@@ -57,6 +64,25 @@ bool BoundEntry::has_input(std::string_view name) const { return PortIndex(plan_
 
 Status BoundEntry::Run() {
   run_();
+  return device_->Synchronize();
+}
+
+Status BoundEntry::RunForStates() {
+  if (!run_for_states_) {
+    std::vector<bool> leads(plan_->buffers.size());
+    for (const auto& store : plan_->stores) leads[store->buffer] = true;
+    WorkList steps = steps_;
+    for (size_t i = steps.size(); i-- > 0;) {
+      const plan::StepT& step = *plan_->steps[i];
+      if (std::none_of(step.results.begin(), step.results.end(), [&](uint32_t result) { return leads[result]; })) {
+        steps[i] = BoundKernel();
+        continue;
+      }
+      for (uint32_t input : step.inputs) leads[input] = true;
+    }
+    ASSIGN_OR_RETURN(run_for_states_, device_->Record(All(std::move(steps))));
+  }
+  run_for_states_();
   return device_->Synchronize();
 }
 
@@ -126,10 +152,7 @@ Status Executor::Build(const ExecutorOptions& options) {
   ASSIGN_OR_RETURN(scratch_memory_, device_->Allocate(scratch_.bytes(), "the kernels' scratch"));
   scratch_.set_data(scratch_memory_.data());
   for (const auto& entry : entries_) {
-    WorkList all = entry->before_;
-    all.insert(all.end(), entry->steps_.begin(), entry->steps_.end());
-    all.insert(all.end(), entry->after_.begin(), entry->after_.end());
-    ASSIGN_OR_RETURN(entry->run_, device_->Record(std::move(all)));
+    ASSIGN_OR_RETURN(entry->run_, device_->Record(entry->All(entry->steps_)));
   }
   return OkStatus();
 }

@@ -37,18 +37,23 @@ class BoundEntry {
 
   // Runs all steps and waits for the outputs. Errors: the device's, which it does not recover from.
   Status Run();
-  // The same, with the times of this run: one element a step, views among them.
+  // Runs the steps that lead to the states which the entry stores, and no others: its outputs are not computed.
+  Status RunForStates();
+  // All steps, with the times of this run: one element a step, views among them.
   Status RunTimed(std::vector<Device::Span>& times);
   const plan::EntryT& plan() const { return *plan_; }
 
  private:
   friend class Executor;
+  WorkList All(WorkList steps) const;
+
   const plan::EntryT* plan_ = nullptr;
   Device* device_ = nullptr;
   std::vector<TensorView> buffers_;           // on the device
   std::vector<TensorView> inputs_, outputs_;  // a port each, on the host
   WorkList before_, steps_, after_;           // inputs in, poison; one a step of the plan; stores, outputs out
   BoundKernel run_;                           // all of them
+  BoundKernel run_for_states_;                // recorded when it is first asked for
   std::vector<Region> isolated_, ports_;
 };
 

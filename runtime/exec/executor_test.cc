@@ -78,6 +78,22 @@ TEST(Executor, RunsAndKeepsStates) {
   }
 }
 
+TEST(Executor, RunsForStatesAlone) {
+  plan::PlanT plan = SamplePlan();
+  std::unique_ptr<Executor> whole = Make(plan), part = Make(plan, {.entries = {}, .isolate = true});
+  ASSERT_TRUE(whole != nullptr && part != nullptr);
+  for (int run = 0; run < 2; ++run) {
+    for (Executor* executor : {whole.get(), part.get()}) {
+      BoundEntry* step = executor->entry("step");
+      Fill(step->input("x"), 0.25f);
+      Fill(step->input("dy"), -0.5f);
+      ASSERT_TRUE((executor == whole.get() ? step->Run() : step->RunForStates()).ok());
+    }
+    EXPECT_EQ(part->state(1).as<float>()[2], whole->state(1).as<float>()[2]);
+    EXPECT_TRUE(std::isnan(part->entry("step")->output("y").as<float>()[2])) << "the output was computed";
+  }
+}
+
 TEST(Executor, TimesEveryStep) {
   plan::PlanT plan = SamplePlan();
   std::unique_ptr<Executor> executor = Make(plan);

@@ -108,6 +108,7 @@ Status Generator::Prefill(int64_t begin, int64_t end) {
   }
   Write(*prefill_, "slots", 0, 0);
   Write(*prefill_, "last", 0, static_cast<int32_t>(end - begin - 1));
+  if (end < static_cast<int64_t>(text_.size())) return prefill_->RunForStates();  // nobody asks for these logits
   RETURN_IF_ERROR(prefill_->Run());
   KeepLogits(prefill_->output("logits"));
   return OkStatus();

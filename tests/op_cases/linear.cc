@@ -7,8 +7,8 @@ namespace gptc {
 
 std::vector<OpCase> LinearCases() {
   std::vector<OpCase> cases;
-  const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1},     {3, 4, 5},      {9, 33, 65},
-                                                     {2, 768, 770}, {65, 130, 257}, {300, 40, 130}};
+  const std::vector<std::array<int64_t, 3>> sizes = {{1, 1, 1},      {3, 4, 5},      {9, 33, 65},   {2, 768, 770},
+                                                     {65, 130, 257}, {33, 520, 515}, {300, 40, 130}};
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const bool packed : {false, true}) {
       for (const auto& [rows, in, out] : sizes) {

@@ -22,10 +22,11 @@ std::vector<OpCase> MatMulCases() {
     Shape a_batch, b_batch;
     int64_t m, k, n;
   };
-  const std::vector<Sizes> all = {{{}, {}, 1, 1, 1},           {{}, {}, 3, 4, 5},           {{}, {}, 1, 64, 96},
-                                  {{}, {}, 33, 65, 17},        {{}, {}, 40, 1031, 19},      {{2}, {2}, 3, 2, 4},
-                                  {{2}, {}, 3, 2, 4},          {{}, {2}, 3, 2, 4},          {{2, 1}, {3}, 2, 3, 2},
-                                  {{2, 3}, {2, 3}, 17, 8, 17}, {{2, 4}, {1, 4}, 9, 16, 33}, {{1}, {5}, 2, 3, 4}};
+  const std::vector<Sizes> all = {{{}, {}, 1, 1, 1},      {{}, {}, 3, 4, 5},           {{}, {}, 1, 64, 96},
+                                  {{}, {}, 1, 300, 271},  {{}, {}, 33, 65, 17},        {{}, {}, 40, 1031, 19},
+                                  {{2}, {2}, 3, 2, 4},    {{2}, {}, 3, 2, 4},          {{}, {2}, 3, 2, 4},
+                                  {{2, 1}, {3}, 2, 3, 2}, {{2, 3}, {2, 3}, 17, 8, 17}, {{2, 4}, {1, 4}, 9, 16, 33},
+                                  {{1}, {5}, 2, 3, 4}};
   for (const Sizes& s : all) {
     for (int transposes = 0; transposes < 4; ++transposes) {
       const bool transpose_a = (transposes & 1) != 0, transpose_b = (transposes & 2) != 0;
@@ -50,8 +51,9 @@ std::vector<OpCase> MatMulCases() {
       }
     }
   }
-  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1},     {3, 4, 5},     {1, 33, 65},    {4, 64, 96},
-                                                       {17, 100, 31}, {2, 768, 770}, {65, 130, 1031}};
+  const std::vector<std::array<int64_t, 3>> linears = {{1, 1, 1},     {3, 4, 5},      {1, 33, 65},
+                                                       {4, 64, 96},   {17, 100, 31},  {1, 777, 771},
+                                                       {2, 768, 770}, {33, 520, 515}, {65, 130, 1031}};
   for (const auto& [rows, in, out] : linears) {
     const std::string label = Cat(rows, " rows, ", in, " to ", out);
     const double amplitude = std::sqrt(static_cast<double>(in));
