@@ -8,6 +8,8 @@
 namespace gptc {
 namespace {
 
+constexpr double kAdamWFlops = 14;  // of an element
+
 double Elements(const Graph& graph, Value value) { return static_cast<double>(ElementCount(graph.type(value).shape)); }
 
 // Moves data and computes nothing.
@@ -78,6 +80,11 @@ double Flops(const Graph& graph, const OpNode& node) {
     for (Value input : node.inputs) most += 2 * Elements(graph, input);
     return most;
   }
+  if (node.op == Op::kAdamWGroup) {
+    double parameters = 0;
+    for (size_t k = 0; k < node.attributes.Str("decay").size(); ++k) parameters += Elements(graph, node.results[3 * k]);
+    return kAdamWFlops * parameters;
+  }
   double per_element = 1;
   if (family == "norm") {
     const bool backward = node.op == Op::kLayerNormBackward || node.op == Op::kRmsNormBackward;
@@ -86,7 +93,7 @@ double Flops(const Graph& graph, const OpNode& node) {
   }
   if (node.op == Op::kSoftmax || node.op == Op::kSoftmaxBackward)
     per_element = node.attributes.Bool("causal") ? 2.5 : 5;
-  if (node.op == Op::kAdamW) per_element = 14;
+  if (node.op == Op::kAdamW) per_element = kAdamWFlops;
   if (family == "loss") per_element = node.op == Op::kCrossEntropyGradient ? 8 : 4;
   return per_element * most;
 }

@@ -13,6 +13,7 @@
 #include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
 #include "passes/fuse_residual_norm.h"
+#include "passes/group_adamw.h"
 #include "passes/mixed_precision.h"
 #include "passes/pack_weights.h"
 #include "passes/pad_vocabulary.h"
@@ -38,6 +39,7 @@ constexpr Pass kPasses[] = {
     {"fuse_residual_norm", &FuseResidualNorm, true, ""},
     {"fuse_elementwise", &FuseElementwise, true, ""},
     {"pack_weights", &PackWeights, true, ""},
+    {"group_adamw", &GroupAdamW, true, ""},
     {"recompute", &Recompute, true, ""},
     {"specialize_micro_steps", &SpecializeMicroSteps, true, ""},
     {"fuse_accumulate", &FuseAccumulate, true, ""},

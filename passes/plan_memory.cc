@@ -43,7 +43,13 @@ class BlockAssigner {
         last_use_(graph.value_count(), -1),
         stored_(graph.value_count()),
         block_of_(graph.value_count(), -1),
-        wanted_(graph.value_count(), -1) {}
+        wanted_(graph.value_count(), -1) {
+    for (int id = 0; id < graph.value_count(); ++id) behind_views_.push_back(Value{id});
+    for (const OpNode& node : graph.ops) {
+      if (InfoOf(node.op).execution != Execution::kView) continue;
+      behind_views_[node.results[0].id] = behind_views_[node.inputs[0].id];
+    }
+  }
 
   void Run() {
     int count = static_cast<int>(graph_.ops.size());
@@ -81,7 +87,7 @@ class BlockAssigner {
     }
   }
 
-  Value BehindViews(Value value) const { return gptc::BehindViews(graph_, value); }
+  Value BehindViews(Value value) const { return behind_views_[value.id]; }
 
   // Wants the stored value, and the operands it may be written over, in the state's memory, as far back as that is
   // legal: nothing may read the old content after the first of them is written (the op that writes it may, where it may
@@ -175,10 +181,11 @@ class BlockAssigner {
 
   const Module& module_;
   const Graph& graph_;
-  std::vector<int> last_use_;  // by value: the last step that reads it, or a view of it
-  std::vector<bool> stored_;   // by value: a store wants it, or a view of it, at the end
-  std::vector<int> block_of_;  // by value
-  std::vector<int> wanted_;    // by value: the state in whose memory it shall lie
+  std::vector<int> last_use_;        // by value: the last step that reads it, or a view of it
+  std::vector<bool> stored_;         // by value: a store wants it, or a view of it, at the end
+  std::vector<int> block_of_;        // by value
+  std::vector<int> wanted_;          // by value: the state in whose memory it shall lie
+  std::vector<Value> behind_views_;  // by value; found once, as ops of all parameters have thousands of operands
   std::vector<Block> blocks_;
   std::map<int, int> state_blocks_;
 };

@@ -18,6 +18,7 @@
 #include "passes/fuse_elementwise.h"
 #include "passes/fuse_linear.h"
 #include "passes/fuse_residual_norm.h"
+#include "passes/group_adamw.h"
 #include "passes/mixed_precision.h"
 #include "passes/nvrtc.h"
 #include "passes/pack_weights.h"
@@ -74,6 +75,8 @@ constexpr Pass kPipeline[] = {
     {"fuse_elementwise", &FuseElementwise, true, "clusters of elementwise ops and row reductions become one op"},
     // After the fusions, which change what reads a weight; before the clones, so that it is done once.
     {"pack_weights", &PackWeights, true, "weights lie as products read them fastest, packed once an update"},
+    // Behind all that adds derived states, whose casts it takes.
+    {"group_adamw", &GroupAdamW, true, "AdamW of all parameters, with their bf16 copies, in one launch, on a GPU"},
     // After the fusions, whose ops it weighs, and after what adds states, and while the micro-step is one graph.
     {"recompute", &Recompute, true, "under --memory-budget: compute activations again in the backward, cheapest first"},
     // After everything that treats the micro-step as one graph.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -135,8 +136,13 @@ double Profile::wall() const {
 }
 
 std::string TypesOf(const plan::EntryT& entry, const plan::StepT& step) {
-  auto type = [&](uint32_t buffer) { return TypeText(TypeOf(*entry.buffers[buffer])); };
-  return Cat(Join(step.inputs, ", ", type), " -> ", Join(step.results, ", ", type));
+  constexpr size_t kMost = 8;  // of an op of all parameters, the first will do
+  const auto types = [&](std::span<const uint32_t> buffers) {
+    const std::string text = Join(buffers.first(std::min(kMost, buffers.size())), ", ",
+                                  [&](uint32_t buffer) { return TypeText(TypeOf(*entry.buffers[buffer])); });
+    return buffers.size() <= kMost ? text : Cat(text, " and ", buffers.size() - kMost, " more");
+  };
+  return Cat(types(step.inputs), " -> ", types(step.results));
 }
 
 std::string ProfileTable(const Profile& profile) {

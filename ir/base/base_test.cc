@@ -71,6 +71,9 @@ TEST(OpTable, ReadsTheRows) {
   EXPECT_EQ(InfoOf(Op::kCrossEntropyBackward).results[0].may_alias, std::vector<int>{0});
   // Any of a variadic operand's.
   EXPECT_EQ(InfoOf(Op::kFused).AliasCandidates(5, 3), (std::vector<int>{0, 1, 2}));
+  // The one of its own place.
+  EXPECT_EQ(InfoOf(Op::kAdamWGroup).AliasCandidates(5, 10), std::vector<int>{7});
+  EXPECT_TRUE(InfoOf(Op::kAdamWGroup).AliasCandidates(8, 10).empty());
   EXPECT_TRUE(InfoOf(Op::kAdd).MayAlias(0, 1));
   EXPECT_FALSE(norm.MayAlias(0, 1));
   EXPECT_EQ(OpNamed("matmul"), Op::kMatMul);

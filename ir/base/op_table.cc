@@ -30,8 +30,9 @@ std::vector<std::string_view> SplitOn(std::string_view text, char separator) {
 std::vector<OperandSpec> ParseOperands(std::string_view text, const std::vector<OperandSpec>& inputs) {
   std::vector<OperandSpec> specs;
   for (std::string_view item : SplitOn(Trim(text), ',')) {
-    std::vector<std::string_view> names = SplitOn(item, '~');
     OperandSpec spec;
+    spec.pairwise = item.find('=') != std::string_view::npos;
+    std::vector<std::string_view> names = SplitOn(item, spec.pairwise ? '=' : '~');
     std::string_view name = names[0];
     if (name.ends_with("...")) {
       spec.variadic = true;
@@ -171,8 +172,13 @@ const OperandSpec& OpInfo::Input(size_t i) const { return inputs[std::min(i, inp
 
 std::vector<int> OpInfo::AliasCandidates(size_t result, size_t input_count) const {
   std::vector<int> candidates;
-  for (int spec : results[std::min(result, results.size() - 1)].may_alias) {
-    const size_t begin = static_cast<size_t>(spec), end = inputs[begin].variadic ? input_count : begin + 1;
+  const OperandSpec& of = results[std::min(result, results.size() - 1)];
+  for (int spec : of.may_alias) {
+    size_t begin = static_cast<size_t>(spec), end = inputs[begin].variadic ? input_count : begin + 1;
+    if (of.pairwise) {
+      begin += result - (results.size() - 1);
+      end = begin + 1;
+    }
     for (size_t i = begin; i < std::min(end, input_count); ++i) candidates.push_back(static_cast<int>(i));
   }
   return candidates;

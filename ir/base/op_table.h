@@ -35,6 +35,7 @@ struct OperandSpec {
   bool optional = false;
   bool variadic = false;       // one or more
   std::vector<int> may_alias;  // of a result: the inputs (a variadic one: all of its tail) it may be written over
+  bool pairwise = false;       // of a variadic result: the i-th over the i-th of the variadic input's tail alone
 };
 
 struct AttributeSpec {

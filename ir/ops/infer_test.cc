@@ -270,6 +270,17 @@ TEST(InferOptimizer, Shapes) {
             "adamw: shapes differ: %a is [4, 5], %b is [4]");
   EXPECT_EQ(Infer("adamw", {p, p, p, p, F32({1}), F64({kScalarCount})}, decay),
             "adamw: norm must have the shape []: %e is [1]");
+
+  const Type q = F32({2}), norm = F32({}), scalars = F64({kScalarCount});
+  const Attributes two = {{"decay", std::string("01")}, {"copies", std::string("10")}};
+  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, q, q, q, p, q}, two),
+            "f32[4, 5], f32[4, 5], f32[4, 5], f32[2], f32[2], f32[2], bf16[4, 5]");
+  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, q, q, q, q, p}, two),
+            "adamw_group: shapes differ: %c is [4, 5], %i is [2]");
+  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p, p, p, p}, two),
+            "adamw_group: param, m, v and grad of 2 parameters are 8 tensors, not 4");
+  EXPECT_EQ(Infer("adamw_group", {norm, scalars, p}, {{"decay", std::string("0")}, {"copies", std::string("1x")}}),
+            "adamw_group: decay and copies must have a 0 or 1 for each parameter: '0', '1x'");
 }
 
 }  // namespace

@@ -15,4 +15,33 @@ InferResult InferAdamW(const InferContext& c) {
   return std::vector<Type>(3, c.input(0));
 }
 
+InferResult InferAdamWGroup(const InferContext& c) {
+  constexpr size_t kFirst = 2;  // of the tensors
+  const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
+  const size_t count = decay.size();
+  if (Cat(decay, copies).find_first_not_of("01") != std::string::npos || copies.size() != count) {
+    return InvalidArgument("decay and copies must have a 0 or 1 for each parameter: '", decay, "', '", copies, "'");
+  }
+  if (c.inputs.size() != kFirst + 4 * count) {
+    return InvalidArgument("param, m, v and grad of ", count, " parameters are ", 4 * count, " tensors, not ",
+                           c.inputs.size() - kFirst);
+  }
+  RETURN_IF_ERROR(RequireDType(c, 0, DType::kF32));
+  RETURN_IF_ERROR(RequireShape(c, 0, {}));
+  RETURN_IF_ERROR(RequireScalars(c, 1));
+  std::vector<Type> results;
+  for (size_t k = 0; k < count; ++k) {
+    const size_t param = kFirst + 3 * k, grad = kFirst + 3 * count + k;
+    for (const size_t i : {param, param + 1, param + 2, grad}) {
+      RETURN_IF_ERROR(RequireDType(c, i, DType::kF32));
+      RETURN_IF_ERROR(RequireSameShape(c, i, param));
+    }
+    results.insert(results.end(), 3, c.input(param));
+  }
+  for (size_t k = 0; k < count; ++k) {
+    if (copies[k] == '1') results.push_back({DType::kBF16, c.input(kFirst + 3 * k).shape});
+  }
+  return results;
+}
+
 }  // namespace gptc

@@ -13,6 +13,37 @@
 #include "ir/reference/loops.h"
 
 namespace gptc {
+namespace {
+
+struct Tensors {
+  const std::vector<double>&param, &grad, &m, &v;
+  std::vector<double>&param_new, &m_new, &v_new;
+};
+
+void Update(const Tensors& x, double norm, const std::vector<double>& s, bool decay) {
+  double to_mean = s[kInverseTokens] / s[kLossScale];
+  norm *= to_mean;
+  if (!std::isfinite(norm)) {
+    x.param_new = x.param;
+    x.m_new = x.m;
+    x.v_new = x.v;
+    return;
+  }
+  double clip = s[kClip] > 0 ? std::min(1.0, s[kClip] / (norm + 1e-6)) : 1;
+  double rate = s[kLearningRate] / (1 - std::pow(s[kBeta1], s[kStep]));
+  double root = std::sqrt(1 - std::pow(s[kBeta2], s[kStep]));
+  double keep = decay ? 1 - s[kLearningRate] * s[kWeightDecay] : 1;
+  for (size_t i = 0; i < x.param.size(); ++i) {
+    double g = x.grad[i] * to_mean * clip;
+    double m = s[kBeta1] * x.m[i] + (1 - s[kBeta1]) * g;
+    double v = s[kBeta2] * x.v[i] + (1 - s[kBeta2]) * g * g;
+    x.param_new[i] = x.param[i] * keep - rate * m / (std::sqrt(v) / root + s[kEpsilon]);
+    x.m_new[i] = m;
+    x.v_new[i] = v;
+  }
+}
+
+}  // namespace
 
 void EvalGlobalNorm(const EvalContext& c) {
   double sum = 0;
@@ -23,25 +54,21 @@ void EvalGlobalNorm(const EvalContext& c) {
 }
 
 void EvalAdamW(const EvalContext& c) {
-  const std::vector<double>&param = c.input(0).data, &m = c.input(2).data, &v = c.input(3).data;
-  const std::vector<double>& s = c.input(5).data;
-  double to_mean = s[kInverseTokens] / s[kLossScale];
-  double norm = c.input(4).data[0] * to_mean;
-  if (!std::isfinite(norm)) {
-    for (size_t i = 0; i < 3; ++i) c.result(i).data = c.input(i == 0 ? 0 : i + 1).data;
-    return;
-  }
-  double clip = s[kClip] > 0 ? std::min(1.0, s[kClip] / (norm + 1e-6)) : 1;
-  double rate = s[kLearningRate] / (1 - std::pow(s[kBeta1], s[kStep]));
-  double root = std::sqrt(1 - std::pow(s[kBeta2], s[kStep]));
-  double keep = c.attributes.Bool("decay") ? 1 - s[kLearningRate] * s[kWeightDecay] : 1;
-  for (size_t i = 0; i < param.size(); ++i) {
-    double g = c.input(1).data[i] * to_mean * clip;
-    double m_new = s[kBeta1] * m[i] + (1 - s[kBeta1]) * g;
-    double v_new = s[kBeta2] * v[i] + (1 - s[kBeta2]) * g * g;
-    c.result(0).data[i] = param[i] * keep - rate * m_new / (std::sqrt(v_new) / root + s[kEpsilon]);
-    c.result(1).data[i] = m_new;
-    c.result(2).data[i] = v_new;
+  Update({c.input(0).data, c.input(1).data, c.input(2).data, c.input(3).data, c.result(0).data, c.result(1).data,
+          c.result(2).data},
+         c.input(4).data[0], c.input(5).data, c.attributes.Bool("decay"));
+}
+
+void EvalAdamWGroup(const EvalContext& c) {
+  const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
+  const size_t count = decay.size();
+  size_t copy = 3 * count;
+  for (size_t k = 0; k < count; ++k) {
+    const size_t param = 2 + 3 * k, grad = 2 + 3 * count + k;
+    Update({c.input(param).data, c.input(grad).data, c.input(param + 1).data, c.input(param + 2).data,
+            c.result(3 * k).data, c.result(3 * k + 1).data, c.result(3 * k + 2).data},
+           c.input(0).data[0], c.input(1).data, decay[k] == '1');
+    if (copies[k] == '1') c.result(copy++).data = c.result(3 * k).data;
   }
 }
 

@@ -1,14 +1,16 @@
 // The optimizer: the global norm of the gradients, and AdamW (Loshchilov & Hutter 2019) in one pass over memory.
 //
 // global_norm  norm = sqrt(Σ g²) over all operands, f32 or bf16. Squares and sums in f64, by chunks that depend on the
-// shapes alone;
-//              their sums are added in order, so that the bits do not depend on the number of threads.
+//              shapes alone; their sums are added in order, so that the bits do not depend on the number of threads.
 // adamw        with the run-time scalars of ir/base/scalars.h, computed in f64, and the elements in f32:
-//                g  = grad · inverse_tokens / loss_scale · min(1, clip / (n + 1e-6)),   n = norm · inverse_tokens /
-//                loss_scale m' = β₁·m + (1-β₁)·g,   v' = β₂·v + (1-β₂)·g² p' = p · (1 - lr·weight_decay) - lr / (1-β₁ᵗ)
-//                · m' / (√v' / √(1-β₂ᵗ) + ε)
+//                n  = norm · inverse_tokens / loss_scale
+//                g  = grad · inverse_tokens / loss_scale · min(1, clip / (n + 1e-6))
+//                m' = β₁·m + (1-β₁)·g
+//                v' = β₂·v + (1-β₂)·g²
+//                p' = p · (1 - lr·weight_decay) - lr / (1-β₁ᵗ) · m' / (√v' / √(1-β₂ᵗ) + ε)
 //              The decay only with the attribute, the clipping only where clip > 0. A norm that is not finite leaves
 //              all as it was. Reads param, grad, m, v; writes param, m, v, each of which may lie over what it replaces.
+// adamw_group  adamw of one parameter after the other, each with its bf16 copy where one is asked for.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/optimizer.cc"
 #include "runtime/cpu/simd.h"
@@ -25,6 +27,7 @@
 #include <vector>
 
 #include "ir/base/scalars.h"
+#include "runtime/cpu/convert.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/unsupported.h"
@@ -151,6 +154,56 @@ bool AllF32(std::span<const TensorView> views) {
   return std::all_of(views.begin(), views.end(), [](const TensorView& view) { return view.type.dtype == DType::kF32; });
 }
 
+// One parameter, whole; `copy`, where it is not null, becomes the new parameter in bf16.
+struct AdamWTensors {
+  AdamWRow row;
+  int64_t count = 0;
+  bool decay = false;
+  Bf16* copy = nullptr;
+};
+
+void UpdateParameter(const AdamWTensors& tensors, float norm, const double* scalars) {
+  const AdamWRow& whole = tensors.row;
+  const auto narrow = [&](int64_t begin, int64_t end) {
+    if (tensors.copy != nullptr)
+      ConvertFromFloat(DType::kBF16, whole.param_new + begin, tensors.copy + begin, end - begin);
+  };
+  const double scale = scalars[kInverseTokens] / scalars[kLossScale];
+  const double true_norm = static_cast<double>(norm) * scale;
+  if (!std::isfinite(true_norm)) {
+    const auto keep = [&](const float* from, float* to) {
+      if (from == to) return;
+      ParallelFor(tensors.count, kChunkWork,
+                  [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });
+    };
+    keep(whole.param, whole.param_new);
+    keep(whole.m, whole.m_new);
+    keep(whole.v, whole.v_new);
+    ParallelFor(tensors.count, kChunkWork, narrow);
+    return;
+  }
+  const double clip = scalars[kClip];
+  const double clipping = clip > 0 ? std::min(1.0, clip / (true_norm + 1e-6)) : 1.0;
+  const double rate = scalars[kLearningRate], beta1 = scalars[kBeta1], beta2 = scalars[kBeta2],
+               step_number = scalars[kStep];
+  AdamWStep step;
+  step.gradient = static_cast<float>(scale * clipping);
+  step.beta1 = static_cast<float>(beta1);
+  step.one_minus_beta1 = static_cast<float>(1 - beta1);
+  step.beta2 = static_cast<float>(beta2);
+  step.one_minus_beta2 = static_cast<float>(1 - beta2);
+  step.keep = static_cast<float>(tensors.decay ? 1 - rate * scalars[kWeightDecay] : 1.0);
+  step.rate = static_cast<float>(rate / (1 - std::pow(beta1, step_number)));
+  step.inverse_root = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step_number)));
+  step.epsilon = static_cast<float>(scalars[kEpsilon]);
+  ParallelFor(tensors.count, kChunkWork, [&](int64_t begin, int64_t end) {
+    const AdamWRow row = {whole.param + begin,     whole.grad + begin,  whole.m + begin,    whole.v + begin,
+                          whole.param_new + begin, whole.m_new + begin, whole.v_new + begin};
+    HWY_DYNAMIC_DISPATCH(AdamWF32)(step, row, static_cast<size_t>(end - begin));
+    narrow(begin, end);
+  });
+}
+
 }  // namespace
 
 StatusOr<BoundKernel> BindCpuGlobalNorm(const KernelArgs& args) {
@@ -184,46 +237,36 @@ StatusOr<BoundKernel> BindCpuGlobalNorm(const KernelArgs& args) {
 
 StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
   if (!AllF32(args.inputs.first(5)) || !AllF32(args.results)) return Unsupported("adamw", args, "f32");
-  const AdamWRow whole = {args.input(0).as<const float>(), args.input(1).as<const float>(),
-                          args.input(2).as<const float>(), args.input(3).as<const float>(),
-                          args.result(0).as<float>(),      args.result(1).as<float>(),
-                          args.result(2).as<float>()};
-  const bool decay = args.attributes.Bool("decay");
-  return BoundKernel([=, norm = args.input(4).as<const float>(), scalars = args.input(5).as<const double>(),
-                      count = args.input(0).count()] {
-    const double scale = scalars[kInverseTokens] / scalars[kLossScale];
-    const double true_norm = static_cast<double>(*norm) * scale;
-    if (!std::isfinite(true_norm)) {
-      const auto keep = [&](const float* from, float* to) {
-        if (from == to) return;
-        ParallelFor(count, kChunkWork,
-                    [&](int64_t begin, int64_t end) { std::copy(from + begin, from + end, to + begin); });
-      };
-      keep(whole.param, whole.param_new);
-      keep(whole.m, whole.m_new);
-      keep(whole.v, whole.v_new);
-      return;
-    }
-    const double clip = scalars[kClip];
-    const double clipping = clip > 0 ? std::min(1.0, clip / (true_norm + 1e-6)) : 1.0;
-    const double rate = scalars[kLearningRate], beta1 = scalars[kBeta1], beta2 = scalars[kBeta2],
-                 step_number = scalars[kStep];
-    AdamWStep step;
-    step.gradient = static_cast<float>(scale * clipping);
-    step.beta1 = static_cast<float>(beta1);
-    step.one_minus_beta1 = static_cast<float>(1 - beta1);
-    step.beta2 = static_cast<float>(beta2);
-    step.one_minus_beta2 = static_cast<float>(1 - beta2);
-    step.keep = static_cast<float>(decay ? 1 - rate * scalars[kWeightDecay] : 1.0);
-    step.rate = static_cast<float>(rate / (1 - std::pow(beta1, step_number)));
-    step.inverse_root = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step_number)));
-    step.epsilon = static_cast<float>(scalars[kEpsilon]);
-    ParallelFor(count, kChunkWork, [&](int64_t begin, int64_t end) {
-      const AdamWRow row = {whole.param + begin,     whole.grad + begin,  whole.m + begin,    whole.v + begin,
-                            whole.param_new + begin, whole.m_new + begin, whole.v_new + begin};
-      HWY_DYNAMIC_DISPATCH(AdamWF32)(step, row, static_cast<size_t>(end - begin));
-    });
+  const AdamWTensors tensors = {
+      .row = {args.input(0).as<const float>(), args.input(1).as<const float>(), args.input(2).as<const float>(),
+              args.input(3).as<const float>(), args.result(0).as<float>(), args.result(1).as<float>(),
+              args.result(2).as<float>()},
+      .count = args.input(0).count(),
+      .decay = args.attributes.Bool("decay")};
+  return BoundKernel([=, norm = args.input(4).as<const float>(), scalars = args.input(5).as<const double>()] {
+    UpdateParameter(tensors, *norm, scalars);
   });
+}
+
+// For plans that a text made: the compiler groups for other targets only, where a launch has its price.
+StatusOr<BoundKernel> BindCpuAdamWGroup(const KernelArgs& args) {
+  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
+  std::vector<AdamWTensors> all;
+  size_t copy = 3 * decay.size();
+  for (size_t k = 0; k < decay.size(); ++k) {
+    const size_t param = 2 + 3 * k, grad = 2 + 3 * decay.size() + k;
+    all.push_back({.row = {args.input(param).as<const float>(), args.input(grad).as<const float>(),
+                           args.input(param + 1).as<const float>(), args.input(param + 2).as<const float>(),
+                           args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
+                           args.result(3 * k + 2).as<float>()},
+                   .count = args.input(param).count(),
+                   .decay = decay[k] == '1',
+                   .copy = copies[k] == '1' ? args.result(copy++).as<Bf16>() : nullptr});
+  }
+  return BoundKernel(
+      [all = std::move(all), norm = args.input(0).as<const float>(), scalars = args.input(1).as<const double>()] {
+        for (const AdamWTensors& tensors : all) UpdateParameter(tensors, *norm, scalars);
+      });
 }
 
 }  // namespace gptc

@@ -7,6 +7,18 @@
 #include "runtime/cuda/kernels.h"
 
 namespace gptc {
+namespace {
+
+BoundKernel EnqueueAdamW(const KernelArgs& args, std::vector<cuda::AdamWTensors> all, const TensorView& norm,
+                         const TensorView& scalars) {
+  const CudaDevice& device = CudaDeviceOf(args);
+  return [stream = device.stream(), all = std::move(all), norm = norm.as<const float>(),
+          scalars = scalars.as<const double>(), multiprocessors = std::max(1, device.multiprocessors())] {
+    cuda::AdamW(stream, all, norm, scalars, multiprocessors);
+  };
+}
+
+}  // namespace
 
 StatusOr<BoundKernel> BindCudaGlobalNorm(const KernelArgs& args) {
   std::vector<cuda::NormTensor> tensors;
@@ -29,16 +41,27 @@ StatusOr<BoundKernel> BindCudaAdamW(const KernelArgs& args) {
       !std::all_of(args.results.begin(), args.results.end(), f32)) {
     return UnsupportedOnCuda("adamw", args, "f32");
   }
-  const cuda::AdamWTensors tensors = {args.input(0).as<const float>(), args.input(1).as<const float>(),
-                                      args.input(2).as<const float>(), args.input(3).as<const float>(),
-                                      args.result(0).as<float>(),      args.result(1).as<float>(),
-                                      args.result(2).as<float>(),      args.input(0).count()};
-  const CudaDevice& device = CudaDeviceOf(args);
-  return BoundKernel([stream = device.stream(), tensors, norm = args.input(4).as<const float>(),
-                      scalars = args.input(5).as<const double>(), decay = args.attributes.Bool("decay"),
-                      multiprocessors = std::max(1, device.multiprocessors())] {
-    cuda::AdamW(stream, tensors, norm, scalars, decay, multiprocessors);
-  });
+  return EnqueueAdamW(
+      args,
+      {{args.input(0).as<const float>(), args.input(1).as<const float>(), args.input(2).as<const float>(),
+        args.input(3).as<const float>(), args.result(0).as<float>(), args.result(1).as<float>(),
+        args.result(2).as<float>(), nullptr, args.input(0).count(), args.attributes.Bool("decay")}},
+      args.input(4), args.input(5));
+}
+
+StatusOr<BoundKernel> BindCudaAdamWGroup(const KernelArgs& args) {
+  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
+  std::vector<cuda::AdamWTensors> all;
+  size_t copy = 3 * decay.size();
+  for (size_t k = 0; k < decay.size(); ++k) {
+    const size_t param = 2 + 3 * k, grad = 2 + 3 * decay.size() + k;
+    all.push_back({args.input(param).as<const float>(), args.input(grad).as<const float>(),
+                   args.input(param + 1).as<const float>(), args.input(param + 2).as<const float>(),
+                   args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
+                   args.result(3 * k + 2).as<float>(), copies[k] == '1' ? args.result(copy++).data : nullptr,
+                   args.input(param).count(), decay[k] == '1'});
+  }
+  return EnqueueAdamW(args, std::move(all), args.input(0), args.input(1));
 }
 
 }  // namespace gptc

@@ -88,13 +88,26 @@ __global__ __launch_bounds__(kNormTotalThreads) void NormTotalKernel(const doubl
 
 constexpr int kAdamWThreads = 256;
 constexpr int kAdamWBlocks = 4;  // a multiprocessor
+constexpr int kAdamWPiece = kAdamWThreads * 4;
+
+// Tensors of one launch, none of them empty. Piece p of the launch is of the last tensor whose first piece is not after
+// p.
+template <int kTensors>
+struct AdamWTable {
+  AdamWTensors of[kTensors];
+  int32_t first_piece[kTensors + 1];  // behind the last tensor's: how many there are
+  int32_t tensors;
+};
+// A launch may have 32,764 bytes of parameters from compute capability 7.0 on (CUDA 12.1).
+constexpr int kAdamWMostTensors = 384;
+static_assert(sizeof(AdamWTable<kAdamWMostTensors>) <= 32700);
 
 // What one step does to every element of a parameter.
 struct AdamWStep {
   float gradient;  // factor of the gradient: scales and clipping
   float beta1, one_minus_beta1;
   float beta2, one_minus_beta2;
-  float keep;          // 1 - lr · weight_decay, or 1
+  float keep;          // 1 - lr · weight_decay, for parameters with decay
   float rate;          // lr / (1 - β₁ᵗ)
   float inverse_root;  // 1 / √(1 - β₂ᵗ)
   float epsilon;
@@ -113,7 +126,7 @@ __device__ __forceinline__ double Power(double base, int64_t exponent) {
 }
 
 // By the first warp: lane 0 has the power of β₁, all others that of β₂.
-__device__ __forceinline__ AdamWStep StepOf(float norm, const double* scalars, bool decay) {
+__device__ __forceinline__ AdamWStep StepOf(float norm, const double* scalars) {
   const double scale = scalars[kInverseTokens] / scalars[kLossScale];
   const double true_norm = static_cast<double>(norm) * scale;
   const double clip = scalars[kClip], rate = scalars[kLearningRate];
@@ -127,63 +140,117 @@ __device__ __forceinline__ AdamWStep StepOf(float norm, const double* scalars, b
   step.one_minus_beta1 = static_cast<float>(1 - beta1);
   step.beta2 = static_cast<float>(beta2);
   step.one_minus_beta2 = static_cast<float>(1 - beta2);
-  step.keep = static_cast<float>(decay ? 1 - rate * scalars[kWeightDecay] : 1.0);
+  step.keep = static_cast<float>(1 - rate * scalars[kWeightDecay]);
   step.rate = static_cast<float>(rate / (1 - power1));
   step.inverse_root = static_cast<float>(1 / sqrt(1 - power2));
   step.epsilon = static_cast<float>(scalars[kEpsilon]);
   return step;
 }
 
-__device__ __forceinline__ void Update(const AdamWStep& s, float grad, float& param, float& m, float& v) {
+__device__ __forceinline__ void Update(const AdamWStep& s, float keep, float grad, float& param, float& m, float& v) {
   const float g = grad * s.gradient;
   m = fmaf(s.beta1, m, s.one_minus_beta1 * g);
   v = fmaf(s.beta2, v, s.one_minus_beta2 * g * g);
-  param = fmaf(-s.rate, m / fmaf(sqrtf(v), s.inverse_root, s.epsilon), param * s.keep);
+  param = fmaf(-s.rate, m / fmaf(sqrtf(v), s.inverse_root, s.epsilon), param * keep);
 }
 
-// Blocks that stay: each works on every gridDim.x-th piece, and computes the step while its first piece is on its way.
+// Blocks that stay: each works on every gridDim.x-th piece, so that all are done at once whatever the tensors' sizes,
+// and computes the step while its first piece is on its way. Of a tensor's last piece a thread may have fewer elements
+// than a vector.
+template <int kTensors>
 __global__ __launch_bounds__(kAdamWThreads,
-                             kAdamWBlocks) void AdamWKernel(const AdamWTensors x, const float* __restrict__ norm,
-                                                            const double* __restrict__ scalars, bool decay) {
+                             kAdamWBlocks) void AdamWKernel(const __grid_constant__ AdamWTable<kTensors> table,
+                                                            const float* __restrict__ norm,
+                                                            const double* __restrict__ scalars) {
   GPTC_SHARED(AdamWStep, shared, 1);
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * kAdamWThreads * 4;
-  const int64_t start = (static_cast<int64_t>(blockIdx.x) * kAdamWThreads + threadIdx.x) * 4;
-  const int64_t whole = x.count / 4 * 4;
+  const int pieces = table.first_piece[table.tensors];
+  int tensor = 0;    // of the piece at hand
+  int64_t i = 0;     // in the tensor, the first of this thread's elements
+  int64_t left = 0;  // elements from there to the tensor's end
   Vector<float> param = {}, grad = {}, m = {}, v = {};
-  const auto load = [&](int64_t i) {
-    grad = LoadVectorOnce(x.grad + i);
-    param = LoadVectorOnce(x.param + i);
-    m = LoadVectorOnce(x.m + i);
-    v = LoadVectorOnce(x.v + i);
+  const auto load = [&](int piece) {
+    while (piece >= table.first_piece[tensor + 1]) ++tensor;
+    const AdamWTensors& x = table.of[tensor];
+    i = static_cast<int64_t>(piece - table.first_piece[tensor]) * kAdamWPiece + threadIdx.x * 4;
+    left = x.count - i;
+    if (left >= 4) {
+      grad = LoadVectorOnce(x.grad + i);
+      param = LoadVectorOnce(x.param + i);
+      m = LoadVectorOnce(x.m + i);
+      v = LoadVectorOnce(x.v + i);
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      if (k >= left) break;
+      grad.at[k] = x.grad[i + k];
+      param.at[k] = x.param[i + k];
+      m.at[k] = x.m[i + k];
+      v.at[k] = x.v[i + k];
+    }
   };
-  if (start < whole) load(start);
+  const auto store = [&] {
+    const AdamWTensors& x = table.of[tensor];
+    if (left >= 4) {
+      StoreVectorOnce(x.param_new + i, param);
+      StoreVectorOnce(x.m_new + i, m);
+      StoreVectorOnce(x.v_new + i, v);
+      if (x.copy != nullptr) {
+        *reinterpret_cast<uint2*>(static_cast<bf16*>(x.copy) + i) =
+            make_uint2(ptx::PackBf16(param.at[0], param.at[1]), ptx::PackBf16(param.at[2], param.at[3]));
+      }
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      if (k >= left) break;
+      x.param_new[i + k] = param.at[k];
+      x.m_new[i + k] = m.at[k];
+      x.v_new[i + k] = v.at[k];
+      if (x.copy != nullptr) static_cast<bf16*>(x.copy)[i + k] = FromFloat<bf16>(param.at[k]);
+    }
+  };
+
+  int piece = static_cast<int>(blockIdx.x);
+  load(piece);
   if (threadIdx.x < kWarp) {
-    const AdamWStep step = StepOf(*norm, scalars, decay);
+    const AdamWStep step = StepOf(*norm, scalars);
     if (threadIdx.x == 0) shared[0] = step;
   }
   __syncthreads();
   const AdamWStep step = shared[0];
-  if (step.skip && x.param == x.param_new && x.m == x.m_new && x.v == x.v_new) return;
-
-  for (int64_t i = start; i < whole;) {
+  while (true) {
     if (!step.skip) {
+      const float keep = table.of[tensor].decay ? step.keep : 1.0f;
 #pragma unroll
-      for (int k = 0; k < 4; ++k) Update(step, grad.at[k], param.at[k], m.at[k], v.at[k]);
+      for (int k = 0; k < 4; ++k) Update(step, keep, grad.at[k], param.at[k], m.at[k], v.at[k]);
     }
-    StoreVector(x.param_new + i, param);  // a cast may read it next
-    StoreVectorOnce(x.m_new + i, m);
-    StoreVectorOnce(x.v_new + i, v);
-    i += stride;
-    if (i < whole) load(i);
+    store();
+    piece += static_cast<int>(gridDim.x);
+    if (piece >= pieces) return;
+    load(piece);
   }
-  const int64_t i = whole + threadIdx.x;
-  if (blockIdx.x == gridDim.x - 1 && i < x.count) {
-    float last_param = x.param[i], last_m = x.m[i], last_v = x.v[i];
-    if (!step.skip) Update(step, x.grad[i], last_param, last_m, last_v);
-    x.param_new[i] = last_param;
-    x.m_new[i] = last_m;
-    x.v_new[i] = last_v;
+}
+
+template <int kTensors>
+void LaunchAdamW(cudaStream_t stream, std::span<const AdamWTensors> all, const float* norm, const double* scalars,
+                 int multiprocessors) {
+  AdamWTable<kTensors> table = {};
+  const auto launch = [&] {
+    const int pieces = table.first_piece[table.tensors];
+    const int blocks = std::min(pieces, kAdamWBlocks * multiprocessors);
+    Launch(stream, AdamWKernel<kTensors>, dim3(static_cast<unsigned>(blocks)), dim3(kAdamWThreads), 0, table, norm,
+           scalars);
+    table.tensors = 0;
+  };
+  for (const AdamWTensors& tensors : all) {
+    if (tensors.count == 0) continue;
+    if (table.tensors == kTensors) launch();
+    table.of[table.tensors++] = tensors;
+    table.first_piece[table.tensors] =
+        table.first_piece[table.tensors - 1] + static_cast<int32_t>(BlocksFor(tensors.count, kAdamWPiece));
   }
+  launch();
 }
 
 int64_t ChunksOf(const NormTensor& tensor) { return (tensor.count + kNormChunk - 1) / kNormChunk; }
@@ -216,12 +283,13 @@ void GlobalNorm(cudaStream_t stream, std::span<const NormTensor> tensors, float*
   Launch(stream, NormTotalKernel, dim3(1), dim3(kNormTotalThreads), 0, chunks, int64_t{table.first_chunk}, norm);
 }
 
-void AdamW(cudaStream_t stream, const AdamWTensors& tensors, const float* norm, const double* scalars, bool decay,
+void AdamW(cudaStream_t stream, std::span<const AdamWTensors> all, const float* norm, const double* scalars,
            int multiprocessors) {
-  if (tensors.count == 0) return;
-  const unsigned blocks =
-      std::min(BlocksFor(tensors.count, kAdamWThreads * 4), static_cast<unsigned>(kAdamWBlocks * multiprocessors));
-  Launch(stream, AdamWKernel, dim3(blocks), dim3(kAdamWThreads), 0, tensors, norm, scalars, decay);
+  if (all.size() == 1) {
+    LaunchAdamW<1>(stream, all, norm, scalars, multiprocessors);
+  } else {
+    LaunchAdamW<kAdamWMostTensors>(stream, all, norm, scalars, multiprocessors);
+  }
 }
 
 }  // namespace gptc::cuda

@@ -14,6 +14,9 @@
 //              The decay only with the attribute, the clipping only where clip > 0. A norm that is not finite leaves
 //              all as it was. Reads param, grad, m, v; writes param, m, v, each of which may lie over what it replaces:
 //              28 bytes an element.
+// adamw_group  adamw of all its parameters in one launch, as long as they are at most 384, with the new parameters'
+//              copies in bf16, also where the step is skipped: 2 bytes an element more. The list of tensors travels in
+//              the launch's parameters.
 #ifndef GPTC_RUNTIME_CUDA_OPTIMIZER_CUH_
 #define GPTC_RUNTIME_CUDA_OPTIMIZER_CUH_
 
@@ -41,10 +44,13 @@ void GlobalNorm(cudaStream_t stream, std::span<const NormTensor> tensors, float*
 struct AdamWTensors {
   const float *param, *grad, *m, *v;
   float *param_new, *m_new, *v_new;
+  void* copy;  // of the new parameter, in bf16; null: none
   int64_t count;
+  bool decay;
 };
 
-void AdamW(cudaStream_t stream, const AdamWTensors& tensors, const float* norm, const double* scalars, bool decay,
+// All pointers are at multiples of 16 bytes.
+void AdamW(cudaStream_t stream, std::span<const AdamWTensors> all, const float* norm, const double* scalars,
            int multiprocessors);
 
 }  // namespace gptc::cuda

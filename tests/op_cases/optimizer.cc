@@ -49,6 +49,34 @@ std::vector<OpCase> OptimizerCases() {
             [norm](std::vector<HostTensor>& inputs) { inputs[4].data[0] = norm; });
     }
   }
+
+  // Parameters of these shapes; a copy and decay for every other one.
+  const auto group = [&](const std::string& label, const std::vector<Shape>& shapes,
+                         std::function<void(std::vector<HostTensor>&)> prepare = nullptr) {
+    std::vector<CaseInput> inputs = {F32({}, Fill::kPositive), ScalarsInput()};
+    std::string decay, copies;
+    for (size_t k = 0; k < shapes.size(); ++k) {
+      inputs.insert(inputs.end(), {F32(shapes[k]), F32(shapes[k]), F32(shapes[k], Fill::kPositive)});
+      decay.push_back(k % 2 == 0 ? '0' : '1');
+      copies.push_back(k % 2 == 0 ? '1' : '0');
+    }
+    for (const Shape& shape : shapes) inputs.push_back(F32(shape));
+    cases.push_back({label,
+                     Op::kAdamWGroup,
+                     std::move(inputs),
+                     {{"decay", decay}, {"copies", copies}},
+                     1e-3,
+                     false,
+                     std::move(prepare)});
+  };
+  group("one parameter", {{3, 50}});
+  group("tails of one to three elements, an empty parameter", {{1}, {2, 1}, {0, 7}, {5, 7}, {4}, {}});
+  group("equal shapes", {{64}, {64}, {64}});
+  group("small ones after large ones", {{70, 131}, {33}, {12, 1031}, {7}, {3, 3}});
+  group("clipped", {{3, 50}, {7}}, [](std::vector<HostTensor>& inputs) { inputs[0].data[0] = 5000; });
+  group("skipped", {{3, 3001}, {7}, {2, 2}},
+        [](std::vector<HostTensor>& inputs) { inputs[0].data[0] = std::numeric_limits<double>::quiet_NaN(); });
+  group("more than a launch takes", std::vector<Shape>(386, Shape{3}));
   return cases;
 }
 
