@@ -9,6 +9,8 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -40,6 +42,8 @@ struct Library {
   decltype(&cublasLtMatmulPreferenceSetAttribute) MatmulPreferenceSetAttribute;
   decltype(&cublasLtMatmulAlgoGetHeuristic) MatmulAlgoGetHeuristic;
   decltype(&cublasLtMatmulAlgoCheck) MatmulAlgoCheck;
+  decltype(&cublasLtMatmulAlgoCapGetAttribute) MatmulAlgoCapGetAttribute;
+  decltype(&cublasLtMatmulAlgoConfigSetAttribute) MatmulAlgoConfigSetAttribute;
   decltype(&cublasLtMatmul) Matmul;
 
   static StatusOr<Library> Load() {
@@ -66,6 +70,8 @@ struct Library {
     GPTC_FIND(MatmulPreferenceSetAttribute);
     GPTC_FIND(MatmulAlgoGetHeuristic);
     GPTC_FIND(MatmulAlgoCheck);
+    GPTC_FIND(MatmulAlgoCapGetAttribute);
+    GPTC_FIND(MatmulAlgoConfigSetAttribute);
     GPTC_FIND(Matmul);
 #undef GPTC_FIND
     if (missing.empty()) return library;
@@ -178,12 +184,9 @@ class CublasLt : public Gemm {
     if (std::string timed = timings_.Find(problem.Name()); timed.size() == sizeof(cublasLtMatmulAlgo_t)) {
       cublasLtMatmulAlgo_t algorithm;
       std::memcpy(&algorithm, timed.data(), sizeof algorithm);
-      cublasLtMatmulHeuristicResult_t checked{};
-      if (library_.MatmulAlgoCheck(handle_, product->operation, product->a, product->b, product->y, product->y,
-                                   &algorithm, &checked) == CUBLAS_STATUS_SUCCESS &&
-          checked.workspaceSize <= kGemmWorkspaceBytes) {
+      if (const auto checked = Checked(*product, algorithm); checked.has_value()) {
         product->algorithm = algorithm;
-        product->workspace = checked.workspaceSize;
+        product->workspace = checked->workspaceSize;
       }
     }
     product->scratch = &scratch;
@@ -307,6 +310,10 @@ class CublasLt : public Gemm {
     const size_t workspace = kGemmWorkspaceBytes;
     library_.MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                           sizeof workspace);
+    // Parts of a sum meet in f32, in an order that is theirs.
+    const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    library_.MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+                                          sizeof reductions);
     // What addresses are multiples of: offsets in the plan are of 64, a matrix inside another's rows may be of less.
     const auto align = [&](cublasLtMatmulPreferenceAttributes_t attribute, const void* address) {
       uint32_t bytes = 256;
@@ -329,6 +336,21 @@ class CublasLt : public Gemm {
     return found;
   }
 
+  // The algorithm where the library has it for the product, with the workspace that it takes.
+  std::optional<cublasLtMatmulHeuristicResult_t> Checked(const Product& product,
+                                                         const cublasLtMatmulAlgo_t& algorithm) const {
+    cublasLtMatmulHeuristicResult_t checked{};
+    checked.algo = algorithm;
+    if (library_.MatmulAlgoCheck(handle_, product.operation, product.a, product.b, product.y, product.y, &algorithm,
+                                 &checked) != CUBLAS_STATUS_SUCCESS ||
+        checked.workspaceSize > kGemmWorkspaceBytes) {
+      return std::nullopt;
+    }
+    checked.algo = algorithm;
+    return checked;
+  }
+  std::vector<cublasLtMatmulHeuristicResult_t> Candidates(
+      const Product& product, const std::vector<cublasLtMatmulHeuristicResult_t>& suggested) const;
   StatusOr<ProductTiming> TuneOne(const std::string& name, const GemmProblem& problem);
   StatusOr<ProductTiming> TuneWays(const std::string& name, const std::vector<GemmWay>& ways);
 
@@ -378,37 +400,112 @@ double MedianSeconds(std::vector<float>& ms) {
   return ms[kTimedRuns / 2] * 1e-3;
 }
 
-// Every algorithm that cuBLASLt suggests, on the problem's own memory: two runs to warm up, the median of nine. An
+// What cuBLASLt suggests, for the product and for the same with another addend, and their neighbours: its suggestions
+// are eight or fewer, and one with another tile, cluster of blocks or division of the sum is often faster.
+std::vector<cublasLtMatmulHeuristicResult_t> CublasLt::Candidates(
+    const Product& product, const std::vector<cublasLtMatmulHeuristicResult_t>& suggested) const {
+  std::vector<cublasLtMatmulHeuristicResult_t> candidates = suggested;
+  std::set<std::string> seen;
+  const auto is_new = [&](const cublasLtMatmulAlgo_t& algorithm) {
+    return seen.emplace(reinterpret_cast<const char*>(&algorithm), sizeof algorithm).second;
+  };
+  for (const auto& candidate : suggested) is_new(candidate.algo);
+  const auto add = [&](const cublasLtMatmulAlgo_t& algorithm) {
+    if (!is_new(algorithm)) return;
+    if (const auto checked = Checked(product, algorithm); checked.has_value()) candidates.push_back(*checked);
+  };
+
+  GemmProblem sibling = product.problem;
+  sibling.c = sibling.c == nullptr ? sibling.y.data : nullptr;
+  std::vector<cublasLtMatmulHeuristicResult_t> bases = suggested, of_sibling;
+  if (DescribeAny(sibling, static_cast<int>(suggested.size()), of_sibling).ok()) {
+    for (const auto& each : of_sibling) add(each.algo);
+    bases.insert(bases.end(), of_sibling.begin(), of_sibling.end());
+  }
+  for (const auto& base : bases) {
+    const auto with = [&](cublasLtMatmulAlgo_t algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute, auto value) {
+      library_.MatmulAlgoConfigSetAttribute(&algorithm, attribute, &value, sizeof value);
+      return algorithm;
+    };
+    uint32_t tiles[CUBLASLT_MATMUL_TILE_END] = {};
+    size_t tile_bytes = 0;
+    library_.MatmulAlgoCapGetAttribute(&base.algo, CUBLASLT_ALGO_CAP_TILE_IDS, tiles, sizeof tiles, &tile_bytes);
+    for (size_t t = 0; t < tile_bytes / sizeof *tiles; ++t) {
+      for (const uint16_t cluster :
+           {CUBLASLT_CLUSTER_SHAPE_1x1x1, CUBLASLT_CLUSTER_SHAPE_2x1x1, CUBLASLT_CLUSTER_SHAPE_1x2x1,
+            CUBLASLT_CLUSTER_SHAPE_2x2x1, CUBLASLT_CLUSTER_SHAPE_4x1x1, CUBLASLT_CLUSTER_SHAPE_1x4x1}) {
+        add(with(with(base.algo, CUBLASLT_ALGO_CONFIG_TILE_ID, tiles[t]), CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID,
+                 cluster));
+      }
+    }
+    for (const uint32_t swizzling : {0, 1}) add(with(base.algo, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, swizzling));
+    for (const int32_t parts : {1, 2, 3, 4, 6, 8}) {
+      const uint32_t reduction = parts == 1 ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+      add(with(with(base.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, parts), CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+               reduction));
+    }
+  }
+  return candidates;
+}
+
+// All candidates once, on the problem's own memory, and then the best of them, the median of nine runs in turns. An
 // output that is also read (c) only grows by that; a step that follows writes everything anew.
 StatusOr<ProductTiming> CublasLt::TuneOne(const std::string& name, const GemmProblem& problem) {
-  constexpr int kMost = 24;
+  constexpr int kSuggested = 24;
+  constexpr size_t kFinalists = 8;
+  constexpr double kFirstSeconds = 0.5;  // for all of the first runs
   std::vector<cublasLtMatmulHeuristicResult_t> found;
-  ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, DescribeAny(problem, kMost, found));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Product> product, DescribeAny(problem, kSuggested, found));
   void* workspace = nullptr;
   if (cudaMalloc(&workspace, 2 * kGemmWorkspaceBytes) != cudaSuccess) return OutOfMemory("tuning needs a workspace");
   StopWatch watch(stream_);
-  ProductTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
-  size_t best = 0;
-  for (size_t i = 0; i < found.size(); ++i) {
-    product->algorithm = found[i].algo;
-    product->workspace = found[i].workspaceSize;
+  const auto run = [&](const cublasLtMatmulHeuristicResult_t& candidate) {
+    product->algorithm = candidate.algo;
+    product->workspace = candidate.workspaceSize;
+    return watch.Milliseconds([&] { return product->Run(workspace) == CUBLAS_STATUS_SUCCESS; });
+  };
+
+  struct Timed {
+    cublasLtMatmulHeuristicResult_t candidate;
+    float first = 0;
     std::vector<float> times;
-    for (int run = 0; run < kWarmRuns + kTimedRuns; ++run) {
-      const float ms = watch.Milliseconds([&] { return product->Run(workspace) == CUBLAS_STATUS_SUCCESS; });
-      if (ms < 0) break;
-      if (run >= kWarmRuns) times.push_back(ms);
-    }
-    if (times.size() < kTimedRuns) continue;
-    const double seconds = MedianSeconds(times);
-    if (i == 0) timing.default_seconds = seconds;
-    if (timing.best_seconds == 0 || seconds < timing.best_seconds) {
-      timing.best_seconds = seconds;
-      best = i;
-    }
+  };
+  ProductTiming timing{.name = name, .flops = 2.0 * problem.m * problem.n * problem.k * problem.batch};
+  std::vector<Timed> timed;
+  double spent = 0;
+  for (const auto& candidate : Candidates(*product, found)) {
+    if (spent > kFirstSeconds) break;
+    const float cold = run(candidate), warm = cold < 0 ? cold : run(candidate);
+    if (warm < 0) continue;
+    spent += (cold + warm) * 1e-3;
+    timed.push_back({candidate, warm, {}});
     ++timing.algorithms;
   }
+  if (timed.empty()) {
+    cudaFree(workspace);
+    return Failure("cuBLASLt: ", name, ": none of its algorithms ran");
+  }
+  // The library's own choice stays, for comparison.
+  std::sort(timed.begin() + 1, timed.end(), [](const Timed& a, const Timed& b) { return a.first < b.first; });
+  timed.resize(std::min(timed.size(), kFinalists + 1));
+  for (int turn = 0; turn < kWarmRuns + kTimedRuns; ++turn) {
+    for (Timed& each : timed) {
+      const float ms = run(each.candidate);
+      if (ms >= 0 && turn >= kWarmRuns) each.times.push_back(ms);
+    }
+  }
   cudaFree(workspace);
-  timings_.Set(name, std::string_view(reinterpret_cast<const char*>(&found[best].algo), sizeof found[best].algo));
+  std::erase_if(timed, [](const Timed& each) { return each.times.size() < kTimedRuns; });
+  if (timed.empty()) return Failure("cuBLASLt: ", name, ": none of its algorithms ran");
+  const cublasLtMatmulAlgo_t* best = nullptr;
+  for (Timed& each : timed) {
+    const double seconds = MedianSeconds(each.times);
+    if (best == nullptr) timing.default_seconds = seconds;
+    if (best != nullptr && seconds >= timing.best_seconds) continue;
+    timing.best_seconds = seconds;
+    best = &each.candidate.algo;
+  }
+  timings_.Set(name, std::string_view(reinterpret_cast<const char*>(best), sizeof *best));
   return timing;
 }
 
