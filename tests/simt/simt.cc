@@ -344,6 +344,7 @@ void CheckGuards() {
 
 // ---- memory faults ----
 
+#if !defined(__SANITIZE_ADDRESS__)  // which reports them itself
 alignas(16) unsigned char fault_stack[256 << 10], signal_stack[64 << 10];
 const void* fault_address;
 
@@ -364,15 +365,7 @@ void OnFault(int signal, siginfo_t* info, void* context) {
   registers[REG_RIP] = reinterpret_cast<greg_t>(&FailByFault);
 }
 
-void Prepare() {
-  if (m != nullptr) return;
-  m = &machine();
-  const size_t bytes = kMostThreads * (kStack + kPage);
-  void* const stacks = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(stacks != MAP_FAILED, "no memory for the stacks of fibers");
-  m->stacks = static_cast<unsigned char*>(stacks);
-  for (size_t i = 0; i < kMostThreads; ++i) mprotect(m->stacks + i * (kStack + kPage), kPage, PROT_NONE);
-#if !defined(__SANITIZE_ADDRESS__)
+void CatchFaults() {
   stack_t alternative = {};
   alternative.ss_sp = signal_stack;
   alternative.ss_size = sizeof signal_stack;
@@ -381,7 +374,20 @@ void Prepare() {
   action.sa_sigaction = &OnFault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, nullptr);
+}
+#else
+void CatchFaults() {}
 #endif
+
+void Prepare() {
+  if (m != nullptr) return;
+  m = &machine();
+  const size_t bytes = kMostThreads * (kStack + kPage);
+  void* const stacks = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(stacks != MAP_FAILED, "no memory for the stacks of fibers");
+  m->stacks = static_cast<unsigned char*>(stacks);
+  for (size_t i = 0; i < kMostThreads; ++i) mprotect(m->stacks + i * (kStack + kPage), kPage, PROT_NONE);
+  CatchFaults();
 }
 
 // ---- the grid ----
