@@ -69,6 +69,23 @@ __device__ __forceinline__ void StartAccumulate(Sums& sums, const Packed& weight
   ptx::WarpgroupCommit();
 }
 
+// The tiles of two matrices that a block walks along, side by side in stages.
+struct TilePairs {
+  unsigned char* stages;
+  int end;  // of the tiles
+  TileCopy<kDim> left, right;
+
+  __device__ __forceinline__ unsigned char* Stage(int tile) const { return stages + tile % kStages * (2 * kTileBytes); }
+  // Starts copying a tile, if there is such a one: a group of copies in any case.
+  __device__ __forceinline__ void Start(int tile) const {
+    if (tile < end) {
+      left.template Start<kTile>(Stage(tile), tile * kTile);
+      right.template Start<kTile>(Stage(tile) + kTileBytes, tile * kTile);
+    }
+    ptx::CopyCommit();
+  }
+};
+
 // Waits for all of a thread's copies but those of the last tile, and makes them everybody's.
 __device__ __forceinline__ void AwaitTile() {
   ptx::CopyWait<1>();
@@ -92,19 +109,11 @@ __global__ void __launch_bounds__(kFlashThreads, kForwardResident)
   const bf16* const k = q + head.stride / 3;
   const bf16* const v = k + head.stride / 3;
 
-  const auto stage = [&](int tile) { return shared + tile % kStages * (2 * kTileBytes); };
-  const TileCopy<kDim> copy_keys(k, head.stride, args.tokens, args.head_size);
-  const TileCopy<kDim> copy_values(v, head.stride, args.tokens, args.head_size);
-  const auto copy = [&](int tile) {
-    if (tile < tiles) {
-      copy_keys.template Start<kTile>(stage(tile), tile * kTile);
-      copy_values.template Start<kTile>(stage(tile) + kTileBytes, tile * kTile);
-    }
-    ptx::CopyCommit();
-  };
+  const TilePairs pairs = {
+      shared, tiles, {k, head.stride, args.tokens, args.head_size}, {v, head.stride, args.tokens, args.head_size}};
   TileCopy<kDim>(q, head.stride, args.tokens, args.head_size).template Start<kTile>(own_rows, first);
-  copy(0);
-  copy(1);
+  pairs.Start(0);
+  pairs.Start(1);
 
   const ptx::SharedOperand queries(own_rows);
   const float scale = args.scale * kLog2E;
@@ -113,12 +122,12 @@ __global__ void __launch_bounds__(kFlashThreads, kForwardResident)
   OnlineSoftmax<1> softmax;
   for (int tile = 0; tile < tiles; ++tile) {
     AwaitTile();
-    const ptx::SharedOperand keys(stage(tile)), values(stage(tile) + kTileBytes);
+    const ptx::SharedOperand keys(pairs.Stage(tile)), values = keys.From(kTile, 0);
     const int key = tile * kTile;
     Sums scores;
     ptx::WarpgroupFence();
     StartTransposed(scores, queries, keys);
-    copy(tile + 2);
+    pairs.Start(tile + 2);
     ptx::WarpgroupWait<0>();
     if (key + kTile > args.tokens || (args.causal && key + kTile - 1 > own_first)) {
       HideUnseen(scores, args, own_first, key, -INFINITY);
@@ -155,22 +164,14 @@ __global__ void __launch_bounds__(kFlashThreads, kBackwardResident)
   const bf16* const k = q + head.stride / 3;
   const bf16* const v = k + head.stride / 3;
 
-  const auto stage = [&](int tile) { return shared + tile % kStages * (2 * kTileBytes); };
-  const TileCopy<kDim> copy_keys(k, head.stride, args.tokens, args.head_size);
-  const TileCopy<kDim> copy_values(v, head.stride, args.tokens, args.head_size);
-  const auto copy = [&](int tile) {
-    if (tile < tiles) {
-      copy_keys.template Start<kTile>(stage(tile), tile * kTile);
-      copy_values.template Start<kTile>(stage(tile) + kTileBytes, tile * kTile);
-    }
-    ptx::CopyCommit();
-  };
+  const TilePairs pairs = {
+      shared, tiles, {k, head.stride, args.tokens, args.head_size}, {v, head.stride, args.tokens, args.head_size}};
   TileCopy<kDim>(q, head.stride, args.tokens, args.head_size).template Start<kTile>(own_rows, first);
   TileCopy<kDim>(dy + head.merged, head.stride / 3, args.tokens, args.head_size)
       .template Start<kTile>(own_rows + kTileBytes, first);
   ptx::CopyCommit();
-  copy(0);
-  copy(1);
+  pairs.Start(0);
+  pairs.Start(1);
 
   // Of rows 8·half + lane / 4: lse in units of log 2, and the sums of dy·y.
   float shift[2], sum[1][2];
@@ -196,13 +197,13 @@ __global__ void __launch_bounds__(kFlashThreads, kBackwardResident)
   Clear(result);
   for (int tile = 0; tile < tiles; ++tile) {
     AwaitTile();
-    const ptx::SharedOperand keys(stage(tile)), values(stage(tile) + kTileBytes);
+    const ptx::SharedOperand keys(pairs.Stage(tile)), values = keys.From(kTile, 0);
     const int key = tile * kTile;
     Sums scores, products;
     ptx::WarpgroupFence();
     StartTransposed(scores, queries, keys);
     StartTransposed(products, gradients, values);
-    copy(tile + 2);
+    pairs.Start(tile + 2);
     ptx::WarpgroupWait<1>();
 #pragma unroll
     for (int n = 0; n < kTile / 8; ++n) {
@@ -250,28 +251,25 @@ __global__ void __launch_bounds__(kFlashThreads, kBackwardResident)
   const bf16* const k = q + head.stride / 3;
   const bf16* const v = k + head.stride / 3;
 
-  const auto stage = [&](int tile) { return shared + tile % kStages * (2 * kTileBytes); };
-  const TileCopy<kDim> copy_queries(q, head.stride, args.tokens, args.head_size);
-  const TileCopy<kDim> copy_gradients(dy + head.merged, head.stride / 3, args.tokens, args.head_size);
+  const TilePairs pairs = {shared,
+                           end,
+                           {q, head.stride, args.tokens, args.head_size},
+                           {dy + head.merged, head.stride / 3, args.tokens, args.head_size}};
   // The first threads look after lse of a tile's queries, in units of log 2, and the next after their sums. A weight is
   // 0 past the end.
   const bool of_lse = threadIdx.x < kTile, has_statistic = threadIdx.x < 2 * kTile;
   const int statistic_row = of_lse ? threadIdx.x : threadIdx.x - kTile;
   const auto statistics_of = [&](int tile) { return statistics + tile % kStages * (2 * kTile); };
   const auto copy = [&](int tile) {
-    if (tile < end) {
-      copy_queries.template Start<kTile>(stage(tile), tile * kTile);
-      copy_gradients.template Start<kTile>(stage(tile) + kTileBytes, tile * kTile);
-      if (has_statistic) {
-        const int query = tile * kTile + statistic_row;
-        float value = of_lse ? INFINITY : 0.0f;
-        if (query < args.tokens) {
-          value = of_lse ? lse[head.statistics + query] * kLog2E : sums[head.statistics + query];
-        }
-        statistics_of(tile)[threadIdx.x] = value;
+    if (tile < end && has_statistic) {
+      const int query = tile * kTile + statistic_row;
+      float value = of_lse ? INFINITY : 0.0f;
+      if (query < args.tokens) {
+        value = of_lse ? lse[head.statistics + query] * kLog2E : sums[head.statistics + query];
       }
+      statistics_of(tile)[threadIdx.x] = value;
     }
-    ptx::CopyCommit();
+    pairs.Start(tile);
   };
   TileCopy<kDim>(k, head.stride, args.tokens, args.head_size).template Start<kTile>(own_rows, first);
   TileCopy<kDim>(v, head.stride, args.tokens, args.head_size).template Start<kTile>(own_rows + kTileBytes, first);
@@ -285,7 +283,7 @@ __global__ void __launch_bounds__(kFlashThreads, kBackwardResident)
   Clear(value_sums);
   for (int tile = begin; tile < end; ++tile) {
     AwaitTile();
-    const ptx::SharedOperand queries(stage(tile)), gradients(stage(tile) + kTileBytes);
+    const ptx::SharedOperand queries(pairs.Stage(tile)), gradients = queries.From(kTile, 0);
     const float* const shifts = statistics_of(tile);
     Sums weights, products;
     ptx::WarpgroupFence();
