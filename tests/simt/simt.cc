@@ -20,6 +20,10 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+
+// A thread that fails leaves its stack as it is, and what objects on it own.
+extern "C" const char* __lsan_default_suppressions();
+const char* __lsan_default_suppressions() { return "leak:FiberMain\n"; }
 #endif
 
 #ifndef __x86_64__
