@@ -10,9 +10,9 @@
 // mask is 0 or 1 / (1 - rate), as ir/base/philox.h defines it. After Dao, "FlashAttention-2", 2023.
 //
 // There are two implementations. The tensor cores' is for bf16 with heads of 8, 16, .. 128 elements and a scale above
-// 0: products of bf16 with f32 sums, p and ds rounded to bf16 before theirs (a relative error of 2^-9 of each term); on
-// Hopper by warpgroups where they serve. The plain one takes f32 and bf16, heads of up to kFlashPlainHead elements, and
-// has f32 arithmetic throughout. None has atomics: the same bits in every run.
+// 0: products of bf16 with f32 sums, p and ds rounded to bf16 before theirs (a relative error of up to 2^-8 of each
+// term); on Hopper by warpgroups where they serve. The plain one takes f32 and bf16, heads of up to kFlashPlainHead
+// elements, and has f32 arithmetic throughout. None has atomics: the same bits in every run.
 #ifndef GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 #define GPTC_RUNTIME_CUDA_FLASH_ATTENTION_CUH_
 
