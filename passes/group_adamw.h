@@ -1,5 +1,5 @@
-// AdamW of all parameters in one launch, with their bf16 copies: most parameters are so small that a launch of their own
-// is all that they cost, and a cast would read each new parameter again.
+// AdamW of all parameters in one launch, with their bf16 copies: most parameters are so small that a launch of their
+// own is all that they cost, and a cast would read each new parameter again.
 //
 //   %a, %ma, %va = adamw a, grad.a, m.a, v.a, %norm, scalars {decay = true}
 //   %a.bf16 = cast %a {to = bf16}
