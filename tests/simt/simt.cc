@@ -5,7 +5,6 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -15,7 +14,7 @@
 #include "absl/debugging/symbolize.h"
 #include "ir/base/check.h"
 #include "ir/base/text.h"
-#include "tests/simt/ptx.h"
+#include "tests/simt/asynchronous.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -72,23 +71,6 @@ constexpr size_t kGuard = 256;           // bytes around each shared array
 constexpr uint16_t kGuardHalf = 0x7fff;  // NaN in every float type, other bits than the poison's
 constexpr unsigned char kPoison = 0xff;  // NaN too
 
-struct Copy {
-  void* to;
-  const void* from;
-  bool valid;
-  int group;
-};
-
-// Products of a warpgroup that were started, and the sums that they add to: NaN for the thread until they are done.
-struct StartedProduct {
-  WarpgroupProduct product;
-  int group;
-};
-struct HeldSums {
-  float* sums;
-  std::vector<float> values;
-};
-
 enum class State : uint8_t { kReady, kWaiting, kDone };
 
 struct Fiber {
@@ -100,13 +82,7 @@ struct Fiber {
   const char* what = "";
   std::source_location where;
   unsigned mask = 0;
-  std::vector<Copy> copies;
-  int groups = 0;  // committed
-  std::vector<StartedProduct> products;
-  std::vector<HeldSums> held;
-  int product_groups = 0;
-  bool shared_fenced = true;     // since copies arrived
-  bool registers_fenced = true;  // since the last wait
+  Asynchronous asynchronous;
 };
 
 // Lanes that wait for each other.
@@ -210,13 +186,7 @@ void StartFiber(int index, uint3 thread) {
   fiber.thread = thread;
   fiber.index = index;
   fiber.state = State::kReady;
-  fiber.copies.clear();
-  fiber.groups = 0;
-  fiber.products.clear();
-  fiber.held.clear();
-  fiber.product_groups = 0;
-  fiber.shared_fenced = true;
-  fiber.registers_fenced = false;
+  fiber.asynchronous = {};
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(StackOf(index), kStack);
 #endif
@@ -586,68 +556,8 @@ bool IsShared(const void* address, size_t bytes) {
   });
 }
 
-void StartCopy16(void* shared, const void* global, bool valid) {
-  if (!IsShared(shared, 16)) Fail("copies asynchronously to what is not shared memory");
-  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0) Fail("copies asynchronously to an address that is not aligned");
-  if (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0)
-    Fail("copies asynchronously from an address that is not aligned");
-  std::memset(shared, kPoison, 16);
-  m->current->copies.push_back({shared, global, valid, m->current->groups});
-}
+Asynchronous& AsynchronousOfFiber() { return m->current->asynchronous; }
 
-void CommitCopies() { ++m->current->groups; }
-
-void WaitForCopies(int pending_groups) {
-  Fiber& fiber = *m->current;
-  std::erase_if(fiber.copies, [&](const Copy& copy) {
-    if (copy.group >= fiber.groups - pending_groups) return false;
-    fiber.shared_fenced = false;
-    if (copy.valid) {
-      std::memcpy(copy.to, copy.from, 16);
-    } else {
-      std::memset(copy.to, 0, 16);
-    }
-    return true;
-  });
-}
-
-void FenceShared() { m->current->shared_fenced = true; }
-void FenceWarpgroup() { m->current->registers_fenced = true; }
-
-void StartWarpgroupProduct(const WarpgroupProduct& product) {
-  Fiber& fiber = *m->current;
-  if (!fiber.shared_fenced) Fail("starts a product of shared memory without a fence since the last copies arrived");
-  if (!fiber.registers_fenced) Fail("starts a product without WarpgroupFence() since its registers were last its own");
-  const bool is_held =
-      std::any_of(fiber.held.begin(), fiber.held.end(), [&](const HeldSums& held) { return held.sums == product.d; });
-  if (!is_held) {
-    constexpr int kSums = 32;  // of a thread
-    fiber.held.push_back({product.d, std::vector<float>(product.d, product.d + kSums)});
-    std::fill_n(product.d, kSums, std::nanf(""));
-  }
-  fiber.products.push_back({product, fiber.product_groups});
-}
-
-void CommitWarpgroupProducts() { ++m->current->product_groups; }
-
-void WaitForWarpgroupProducts(int pending_groups, std::source_location where) {
-  Fiber& fiber = *m->current;
-  fiber.registers_fenced = false;
-  size_t done = 0;
-  while (done < fiber.products.size() && fiber.products[done].group < fiber.product_groups - pending_groups) {
-    WarpgroupProduct product = fiber.products[done++].product;
-    const auto held = std::find_if(fiber.held.begin(), fiber.held.end(),
-                                   [&](const HeldSums& sums) { return sums.sums == product.d; });
-    product.d = held->values.data();
-    MeetWarp("WarpgroupWait", 0xffffffffu, &product, &CompleteWarpgroupProduct, where);
-  }
-  fiber.products.erase(fiber.products.begin(), fiber.products.begin() + static_cast<std::ptrdiff_t>(done));
-  std::erase_if(fiber.held, [&](const HeldSums& held) {
-    const bool waits = std::any_of(fiber.products.begin(), fiber.products.end(),
-                                   [&](const StartedProduct& started) { return started.product.d == held.sums; });
-    if (!waits) std::copy(held.values.begin(), held.values.end(), held.sums);
-    return !waits;
-  });
-}
+void Poison(void* data, size_t bytes) { std::memset(data, kPoison, bytes); }
 
 }  // namespace gptc::simt
