@@ -1,9 +1,10 @@
 // flash_attention and flash_attention_backward (flash_attention.h has the mathematics). qkv: [B, T, 3C], q, k and v of
-// all heads side by side; y: [B, T, C]; lse: [B, heads, T] f32. f32 or bf16 elements, all arithmetic in f32.
+// all heads side by side; y: [B, T, C]; lse: [B, heads, T] f32. f32 or bf16 elements. Products of bf16 are of bf16,
+// weights and gradients of scores rounded to it, where the machine has instructions for that (bf16_tile.h); all other
+// arithmetic is in f32.
 //
 // Each task copies its head's k and v (the backward: dk and dv too) to scratch that its core's cache holds, where rows
-// stand close together and end on a vector's boundary; the products then need no special case for a row's end. Scores
-// are in units of log 2, so that the exponential is 2^x. Reads
+// stand close together and end on a vector's boundary; the products then need no special case for a row's end. Reads
 // qkv once, writes y once. Parallel over heads and, where these are few, over blocks of queries.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/cpu/flash_attention.cc"
@@ -11,8 +12,8 @@
 // clang-format off
 #include "hwy/foreach_target.h"
 #include "runtime/cpu/simd-inl.h"
-#include "runtime/cpu/philox-inl.h"
-#include "runtime/cpu/flash_tile-inl.h"
+#include "runtime/cpu/flash_in_f32-inl.h"
+#include "runtime/cpu/flash_softmax-inl.h"
 // clang-format on
 
 #ifndef GPTC_RUNTIME_CPU_FLASH_ATTENTION_ONCE
@@ -24,29 +25,10 @@
 
 #include "ir/base/scalars.h"
 #include "runtime/cpu/flash_attention.h"
+#include "runtime/cpu/flash_in_bf16.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/unsupported.h"
-
-namespace gptc {
-namespace {
-
-// Pieces of a task's scratch, in order; sizes are multiples of kFlashPad.
-class Pieces {
- public:
-  explicit Pieces(float* base) : next_(base) {}
-  float* Take(int64_t elements) {
-    float* piece = next_;
-    next_ += elements;
-    return piece;
-  }
-
- private:
-  float* next_;
-};
-
-}  // namespace
-}  // namespace gptc
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -54,207 +36,55 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
-// What dropout multiplies each weight of a tile by, [keys, queries]: 0 or 1 / (1 - rate).
-void FillMask(const FlashHead& h, int64_t query, int64_t queries, int64_t key, int64_t keys, float* mask) {
-  const FlashDropout& drop = *h.dropout;
-  const DF d;
-  const DU du;
-  const hn::Rebind<int32_t, DF> di;
-  const VU flip = hn::Set(du, 0x80000000u), one = hn::Set(du, 1u), three = hn::Set(du, 3u);
-  const auto threshold = hn::BitCast(di, hn::Set(du, drop.threshold ^ 0x80000000u));
-  const VF kept = hn::Set(d, drop.kept);
-  const VU sequence_low = hn::Set(du, static_cast<uint32_t>(drop.sequence)),
-           sequence_high = hn::Set(du, static_cast<uint32_t>((drop.sequence >> 32) & 0xffff) << 16),
-           step = hn::Set(du, static_cast<uint32_t>(drop.step));
-  HWY_ALIGN uint32_t low[kLanes], high[kLanes], place[kLanes];
-  for (int64_t lane = 0; lane < queries; lane += kLanes) {
-    // A lane's elements are consecutive from key to key, but start at any place within a block of four words: `place`.
-    for (int64_t i = 0; i < kLanes; ++i) {
-      const uint64_t element = drop.first + static_cast<uint64_t>((query + lane + i) * h.tokens + key);
-      low[i] = static_cast<uint32_t>(element >> 2);
-      high[i] = static_cast<uint32_t>(element >> 34) & 0xffff;
-      place[i] = static_cast<uint32_t>(element & 3);
-    }
-    VU block_low = hn::Load(du, low), block_high = hn::Load(du, high);
-    const VU at = hn::Load(du, place);
-    const auto at1 = hn::Eq(at, one), at2 = hn::Eq(at, hn::Set(du, 2u)), at3 = hn::Eq(at, three);
-    const bool aligned = hn::AllTrue(du, hn::Eq(at, hn::Zero(du)));
-    const auto next = [&]() HWY_ATTR {
-      const PhiloxLanes words = PhiloxOf({block_low, sequence_low, step, hn::Or(block_high, sequence_high)}, drop.key);
-      block_low = hn::Add(block_low, one);
-      const auto carried = hn::Eq(block_low, hn::Zero(du));
-      block_high = hn::And(hn::Add(block_high, hn::IfThenElseZero(carried, one)), hn::Set(du, 0xffffu));
-      return words;
+// The tiles of one block of queries that count: those of keys that they may see.
+template <typename Body>
+void ForTilesOf(const FlashHead& h, int64_t i, const Body& body) {
+  const int64_t blocks = ChunkCount(h.tokens, kFlashBlock);
+  FlashTile tile{.query = i * kFlashBlock};
+  tile.queries = std::min(kFlashBlock, h.tokens - tile.query);
+  std::optional<Segments> of_queries, of_keys;
+  if (h.segments != nullptr) of_queries.emplace(h.segments + tile.query, tile.queries);
+  for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
+    tile.key = j * kFlashBlock;
+    tile.keys = std::min(kFlashBlock, h.tokens - tile.key);
+    tile.diagonal = h.causal && i == j;
+    if (h.segments != nullptr && !of_keys.emplace(h.segments + tile.key, tile.keys).MayMeet(*of_queries)) continue;
+    const auto hide = [&](float* scores) {
+      if (h.segments != nullptr) HideOtherSegments(*of_queries, *of_keys, tile.queries, tile.keys, scores);
     };
-    const auto put = [&](VU word, int64_t row) HWY_ATTR {
-      const auto drops = hn::Lt(hn::BitCast(di, hn::Xor(word, flip)), threshold);
-      hn::Store(hn::IfThenZeroElse(hn::RebindMask(d, drops), kept), d, mask + row * kFlashBlock + lane);
-    };
-    const auto choose = [&](VU w0, VU w1, VU w2, VU w3) HWY_ATTR {
-      return hn::IfThenElse(at1, w1, hn::IfThenElse(at2, w2, hn::IfThenElse(at3, w3, w0)));
-    };
-    PhiloxLanes now = next();
-    for (int64_t row = 0; row < keys; row += 4) {  // the tile has rows to a multiple of four
-      if (aligned) {
-        put(now.v0, row);
-        put(now.v1, row + 1);
-        put(now.v2, row + 2);
-        put(now.v3, row + 3);
-        now = next();
-        continue;
-      }
-      const PhiloxLanes then = next();
-      put(choose(now.v0, now.v1, now.v2, now.v3), row);
-      put(choose(now.v1, now.v2, now.v3, then.v0), row + 1);
-      put(choose(now.v2, now.v3, then.v0, then.v1), row + 2);
-      put(choose(now.v3, then.v0, then.v1, then.v2), row + 3);
-      now = then;
-    }
+    body(tile, hide);
   }
 }
 
-// The keys of a tile that the queries lane .. lane + kLanes - 1 may see: on the diagonal those up to the last query.
-HWY_INLINE int64_t KeysOf(bool diagonal, int64_t lane, int64_t keys) {
-  return diagonal ? std::min(keys, lane + kLanes) : keys;
-}
-// Which of the queries from `lane` on may not see key `row` of a tile on the diagonal.
-HWY_INLINE hn::Mask<DF> Hidden(int64_t lane, int64_t row) {
-  const DF d;
-  return hn::Lt(hn::Iota(d, static_cast<float>(lane)), hn::Set(d, static_cast<float>(row)));
-}
-
-// Segments of a block of tokens.
-struct Segments {
-  HWY_ALIGN int32_t ids[kFlashBlock];
-  int32_t least, most;
-
-  Segments(const int32_t* from, int64_t count) {
-    std::fill(std::copy_n(from, count, ids), ids + kFlashBlock, from[0]);
-    const auto [low, high] = std::minmax_element(ids, ids + count);
-    least = *low;
-    most = *high;
-  }
-  bool MayMeet(const Segments& other) const { return least <= other.most && other.least <= most; }
-  bool AreOne(const Segments& other) const { return least == other.most && most == other.least; }
-};
-
-// Scores of tokens of different segments become -inf.
-void HideOtherSegments(const Segments& of_queries, const Segments& of_keys, int64_t queries, int64_t keys,
-                       float* scores) {
-  if (of_queries.AreOne(of_keys)) return;
-  const DF d;
-  const hn::Rebind<int32_t, DF> di;
-  const VF lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < queries; lane += kLanes) {
-    const auto ids = hn::Load(di, of_queries.ids + lane);
-    for (int64_t row = 0; row < keys; ++row) {
-      float* p = scores + row * kFlashBlock + lane;
-      const auto same = hn::RebindMask(d, hn::Eq(ids, hn::Set(di, of_keys.ids[row])));
-      hn::Store(hn::IfThenElse(same, hn::Load(d, p), lowest), d, p);
-    }
-  }
-}
-
-// One tile of the streaming softmax: scores become exponentials over their largest so far; `largest` and `sums` are
-// brought up to date, and `factors` says by what older numbers must be multiplied.
-void SoftmaxTile(float* scores, int64_t queries, int64_t keys, bool diagonal, bool first, float* largest, float* sums,
-                 float* factors) {
-  const DF d;
-  const VF lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
-  for (int64_t lane = 0; lane < queries; lane += kLanes) {
-    float* column = scores + lane;
-    const int64_t live = KeysOf(diagonal, lane, keys);
-    for (int64_t row = diagonal ? lane : live; row < live; ++row) {
-      float* p = column + row * kFlashBlock;
-      hn::Store(hn::IfThenElse(Hidden(lane, row), lowest, hn::Load(d, p)), d, p);
-    }
-    const VF before = first ? lowest : hn::Load(d, largest + lane);
-    VF m0 = before, m1 = before;
-    int64_t row = 0;
-    for (; row + 2 <= live; row += 2) {
-      m0 = hn::Max(hn::Load(d, column + row * kFlashBlock), m0);
-      m1 = hn::Max(hn::Load(d, column + (row + 1) * kFlashBlock), m1);
-    }
-    if (row < live) m0 = hn::Max(hn::Load(d, column + row * kFlashBlock), m0);
-    const VF top = hn::Max(m0, m1);
-    // A query that has seen nothing yet must not compute -inf + inf.
-    const VF shift = hn::IfThenZeroElse(hn::Eq(top, lowest), top);
-    const VF factor = first ? hn::Zero(d) : Exp2Of(hn::Sub(before, shift));
-    VF s0 = first ? factor : hn::Mul(hn::Load(d, sums + lane), factor), s1 = hn::Zero(d);
-    for (row = 0; row + 2 <= live; row += 2) {
-      float* p = column + row * kFlashBlock;
-      const VF e0 = Exp2Of(hn::Sub(hn::Load(d, p), shift)), e1 = Exp2Of(hn::Sub(hn::Load(d, p + kFlashBlock), shift));
-      s0 = hn::Add(s0, e0);
-      s1 = hn::Add(s1, e1);
-      hn::Store(e0, d, p);
-      hn::Store(e1, d, p + kFlashBlock);
-    }
-    if (row < live) {
-      float* p = column + row * kFlashBlock;
-      const VF e = Exp2Of(hn::Sub(hn::Load(d, p), shift));
-      s0 = hn::Add(s0, e);
-      hn::Store(e, d, p);
-    }
-    hn::Store(top, d, largest + lane);
-    hn::Store(hn::Add(s0, s1), d, sums + lane);
-    hn::Store(factor, d, factors + lane);
-  }
-}
-
-template <typename T>
+// `Products` is ForwardInF32 or ForwardInBf16.
+template <typename Products>
 void Forward(const FlashHead& h) {
+  using T = typename Products::Element;
   const DF d;
-  const int64_t size = h.head_size, padded = RoundUp(size, kFlashPad), all = RoundUp(h.tokens, kFlashPad);
-  Pieces pieces(h.scratch);
-  float* const k = pieces.Take(all * padded);
-  float* const v = pieces.Take(all * padded);
-  float* const q = pieces.Take(kFlashBlock * padded);
-  float* const queries_across = pieces.Take(padded * kFlashBlock);
-  float* const out = pieces.Take(kFlashBlock * padded);
+  FlashPieces pieces(h.scratch);
+  Products products(h, pieces);
   float* const scores = pieces.Take(kFlashBlock * kFlashBlock);
   float* const mask = pieces.Take(kFlashBlock * kFlashBlock);
   float* const largest = pieces.Take(kFlashBlock);
   float* const sums = pieces.Take(kFlashBlock);
   float* const factors = pieces.Take(kFlashBlock);
 
-  const int64_t stride = 3 * h.width, blocks = (h.tokens + kFlashBlock - 1) / kFlashBlock;
-  PackRows(static_cast<const T*>(h.k), stride, h.tokens, size, padded, 1, k);
-  PackRows(static_cast<const T*>(h.v), stride, h.tokens, size, padded, 1, v);
-  for (int64_t i = h.part; i < blocks; i += h.parts) {
+  products.PackKeysAndValues();
+  for (int64_t i = h.part; i < ChunkCount(h.tokens, kFlashBlock); i += h.parts) {
     const int64_t query = i * kFlashBlock, queries = std::min(kFlashBlock, h.tokens - query);
-    const int64_t query_lanes = RoundUp(queries, kLanes);
-    PackRows(static_cast<const T*>(h.q) + query * stride, stride, queries, size, padded, h.scale * kLog2E, q);
-    PackTransposed(q, queries, size, padded, 1, queries_across);
-    std::optional<Segments> of_queries, of_keys;
-    if (h.segments != nullptr) of_queries.emplace(h.segments + query, queries);
+    products.PackQueries(query, queries);
     bool first = true;
-    for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
-      const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
-      const bool diagonal = h.causal && i == j;
-      if (h.segments != nullptr && !of_keys.emplace(h.segments + key, keys).MayMeet(*of_queries)) continue;
-      Multiply<false, Into::kNew>(diagonal ? Live::kColumnsFromRow : Live::kAll, k + key * padded, padded,
-                                  queries_across, kFlashBlock, keys, size, query_lanes, scores, kFlashBlock);
-      if (h.segments != nullptr) HideOtherSegments(*of_queries, *of_keys, queries, keys, scores);
-      SoftmaxTile(scores, queries, keys, diagonal, first, largest, sums, factors);
+    ForTilesOf(h, i, [&](const FlashTile& tile, const auto& hide) HWY_ATTR {
+      products.Scores(tile, scores);
+      hide(scores);
+      SoftmaxTile(scores, queries, tile.keys, tile.diagonal, first, largest, sums, factors);
       if (h.dropout != nullptr) {
-        FillMask(h, query, queries, key, keys, mask);
-        for (int64_t lane = 0; lane < queries; lane += kLanes) {
-          for (int64_t row = 0; row < KeysOf(diagonal, lane, keys); ++row) {
-            float* p = scores + row * kFlashBlock + lane;
-            hn::Store(hn::Mul(hn::Load(d, p), hn::Load(d, mask + row * kFlashBlock + lane)), d, p);
-          }
-        }
+        FillMask(h, query, queries, tile.key, tile.keys, mask);
+        MaskTile(mask, queries, tile.keys, tile.diagonal, scores);
       }
-      const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
-      if (first) {
-        Multiply<true, Into::kNew>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded, out,
-                                   padded);
-      } else {
-        Multiply<true, Into::kScaledSum>(live, scores, kFlashBlock, v + key * padded, padded, queries, keys, padded,
-                                         out, padded, factors);
-      }
+      products.AddValues(tile, first ? Into::kNew : Into::kScaledSum, scores, factors);
       first = false;
-    }
+    });
     for (int64_t lane = 0; lane < queries; lane += kLanes) {
       const VF sum = hn::Load(d, sums + lane);
       const VF lse = hn::MulAdd(hn::Load(d, largest + lane), hn::Set(d, kLn2), LogOf(sum));
@@ -262,151 +92,89 @@ void Forward(const FlashHead& h) {
       hn::Store(hn::Div(hn::Set(d, 1.0f), sum), d, sums + lane);
     }
     std::memcpy(h.lse + query, largest, sizeof(float) * queries);
-    UnpackRows(out, padded, queries, size, sums, false, static_cast<T*>(h.y) + query * h.width, h.width);
+    UnpackRows(products.Result(queries), products.padded(), queries, h.head_size, sums, false,
+               static_cast<T*>(h.y) + query * h.width, h.width);
   }
 }
 
-// sums[i] = the sum over c of dy[i, c] · y[i, c]; dy in scratch.
-template <typename T>
-void RowProducts(const float* dy, int64_t padded, const T* y, int64_t stride, int64_t rows, int64_t columns,
-                 float* sums) {
-  const DF d;
-  for (int64_t i = 0; i < rows; ++i, dy += padded, y += stride) {
-    VF sum = hn::Zero(d);
-    int64_t c = 0;
-    for (; c + kLanes <= columns; c += kLanes) sum = hn::MulAdd(hn::Load(d, dy + c), LoadFloats(y + c), sum);
-    if (c < columns) {
-      sum = hn::MulAdd(hn::Load(d, dy + c), LoadSome(y + c, static_cast<size_t>(columns - c)), sum);
-    }
-    sums[i] = hn::GetLane(hn::SumOfLanes(d, sum));
-  }
-}
-
-// Scores become weights (with the mask of dropout, where there is one), and the gradients of these, dy·vᵀ, those of the
-// scores.
-template <bool kDropout>
-void SoftmaxBackwardTile(float* scores, float* gradients, const float* mask, int64_t queries, int64_t keys,
-                         bool diagonal, const float* lse, const float* sums) {
-  const DF d;
-  for (int64_t lane = 0; lane < queries; lane += kLanes) {
-    const VF shift = hn::Load(d, lse + lane), dot = hn::Load(d, sums + lane);
-    const auto at = [&](int64_t row) HWY_ATTR {
-      float* s = scores + row * kFlashBlock + lane;
-      float* g = gradients + row * kFlashBlock + lane;
-      VF p = Exp2Of(hn::Sub(hn::Load(d, s), shift)), dp = hn::Load(d, g);
-      if (diagonal && row >= lane) p = hn::IfThenZeroElse(Hidden(lane, row), p);
-      VF dropped = p;
-      if constexpr (kDropout) {
-        const VF m = hn::Load(d, mask + row * kFlashBlock + lane);
-        dropped = hn::Mul(p, m);
-        dp = hn::Mul(dp, m);
-      }
-      hn::Store(dropped, d, s);
-      hn::Store(hn::Mul(p, hn::Sub(dp, dot)), d, g);
-    };
-    for (int64_t row = 0; row < KeysOf(diagonal, lane, keys); ++row) at(row);
-  }
-}
-
-template <typename T>
+// `Products` is BackwardInF32 or BackwardInBf16.
+template <typename Products>
 void Backward(const FlashHead& h) {
-  const int64_t size = h.head_size, padded = RoundUp(size, kFlashPad), all = RoundUp(h.tokens, kFlashPad);
-  Pieces pieces(h.scratch);
-  float* const k = pieces.Take(all * padded);
-  float* const v = pieces.Take(all * padded);
-  float* const dk = pieces.Take(all * padded);
-  float* const dv = pieces.Take(all * padded);
-  float* const q = pieces.Take(kFlashBlock * padded);
-  float* const dy = pieces.Take(kFlashBlock * padded);
-  float* const dq = pieces.Take(kFlashBlock * padded);
-  float* const queries_across = pieces.Take(padded * kFlashBlock);
-  float* const dy_across = pieces.Take(padded * kFlashBlock);
+  using T = typename Products::Element;
+  FlashPieces pieces(h.scratch);
+  Products products(h, pieces);
   float* const scores = pieces.Take(kFlashBlock * kFlashBlock);
   float* const gradients = pieces.Take(kFlashBlock * kFlashBlock);
   float* const mask = pieces.Take(kFlashBlock * kFlashBlock);
   float* const lse = pieces.Take(kFlashBlock);
   float* const sums = pieces.Take(kFlashBlock);
 
-  const int64_t stride = 3 * h.width, blocks = (h.tokens + kFlashBlock - 1) / kFlashBlock;
-  const float one = 1;
+  const int64_t stride = 3 * h.width, size = h.head_size, blocks = ChunkCount(h.tokens, kFlashBlock);
+  products.PackKeysAndValues();
   // Which block of queries is the first to meet one of keys depends on the segments.
-  if (h.segments != nullptr) std::memset(dk, 0, sizeof(float) * 2 * all * padded);
-  PackRows(static_cast<const T*>(h.k), stride, h.tokens, size, padded, 1, k);
-  PackRows(static_cast<const T*>(h.v), stride, h.tokens, size, padded, 1, v);
+  if (h.segments != nullptr) products.ClearKeys();
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t query = i * kFlashBlock, queries = std::min(kFlashBlock, h.tokens - query);
-    const int64_t query_lanes = RoundUp(queries, kLanes);
     const bool own_queries = i % h.parts == h.part;
     if (!own_queries && h.causal && i < h.part) continue;  // all keys that it sees belong to others
-    // q carries the scale that dk needs; that of base 2 comes on top in the scores.
-    PackRows(static_cast<const T*>(h.q) + query * stride, stride, queries, size, padded, h.scale, q);
-    PackTransposed(q, queries, size, padded, kLog2E, queries_across);
-    PackRows(static_cast<const T*>(h.dy) + query * h.width, h.width, queries, size, padded, 1, dy);
-    PackTransposed(dy, queries, size, padded, 1, dy_across);
-    RowProducts(dy, padded, static_cast<const T*>(h.y) + query * h.width, h.width, queries, size, sums);
-    std::fill(sums + queries, sums + query_lanes, 0.0f);
+    products.PackQueries(query, queries);
+    RowProducts(static_cast<const T*>(h.dy) + query * h.width, static_cast<const T*>(h.y) + query * h.width, h.width,
+                queries, size, sums);
+    std::fill(sums + queries, sums + RoundUp(queries, kLanes), 0.0f);
     std::memset(lse, 0, sizeof(float) * kFlashBlock);
     for (int64_t r = 0; r < queries; ++r) lse[r] = h.lse[query + r] * kLog2E;
-    std::optional<Segments> of_queries, of_keys;
-    if (h.segments != nullptr) of_queries.emplace(h.segments + query, queries);
     bool first = true;
-
-    for (int64_t j = 0; j < (h.causal ? i + 1 : blocks); ++j) {
+    ForTilesOf(h, i, [&](const FlashTile& tile, const auto& hide) {
+      const int64_t j = tile.key / kFlashBlock;
       const bool own_keys = j % h.parts == h.part;
-      if (!own_queries && !own_keys) continue;
-      const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
-      const bool diagonal = h.causal && i == j;
-      if (h.segments != nullptr && !of_keys.emplace(h.segments + key, keys).MayMeet(*of_queries)) continue;
-      const Live columns = diagonal ? Live::kColumnsFromRow : Live::kAll;
-      Multiply<false, Into::kNew>(columns, k + key * padded, padded, queries_across, kFlashBlock, keys, size,
-                                  query_lanes, scores, kFlashBlock);
-      Multiply<false, Into::kNew>(columns, v + key * padded, padded, dy_across, kFlashBlock, keys, size, query_lanes,
-                                  gradients, kFlashBlock);
-      if (h.segments != nullptr) HideOtherSegments(*of_queries, *of_keys, queries, keys, scores);
+      if (!own_queries && !own_keys) return;
+      products.Scores(tile, scores);
+      products.WeightGradients(tile, gradients);
+      hide(scores);
       if (h.dropout != nullptr) {
-        FillMask(h, query, queries, key, keys, mask);
-        SoftmaxBackwardTile<true>(scores, gradients, mask, queries, keys, diagonal, lse, sums);
+        FillMask(h, query, queries, tile.key, tile.keys, mask);
+        SoftmaxBackwardTile<true>(scores, gradients, mask, queries, tile.keys, tile.diagonal, lse, sums);
       } else {
-        SoftmaxBackwardTile<false>(scores, gradients, mask, queries, keys, diagonal, lse, sums);
+        SoftmaxBackwardTile<false>(scores, gradients, mask, queries, tile.keys, tile.diagonal, lse, sums);
       }
+      products.Ready(tile, scores, gradients);
       if (own_keys) {
-        const Live live = diagonal ? Live::kInnerFromRow : Live::kAll;
-        float *const to_v = dv + key * padded, *const to_k = dk + key * padded;
-        if (h.segments == nullptr && i == (h.causal ? j : 0)) {
-          Multiply<false, Into::kNew>(live, scores, kFlashBlock, dy, padded, keys, queries, padded, to_v, padded);
-          Multiply<false, Into::kNew>(live, gradients, kFlashBlock, q, padded, keys, queries, padded, to_k, padded);
-        } else {
-          Multiply<false, Into::kSum>(live, scores, kFlashBlock, dy, padded, keys, queries, padded, to_v, padded);
-          Multiply<false, Into::kSum>(live, gradients, kFlashBlock, q, padded, keys, queries, padded, to_k, padded);
-        }
+        const bool first_of_keys = h.segments == nullptr && i == (h.causal ? j : 0);
+        products.AddToKeys(tile, first_of_keys ? Into::kNew : Into::kSum, scores, gradients);
       }
       if (own_queries) {
-        const Live live = diagonal ? Live::kInnerToRow : Live::kAll;
-        if (first) {
-          Multiply<true, Into::kNew>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
-                                     padded);
-        } else {
-          Multiply<true, Into::kSum>(live, gradients, kFlashBlock, k + key * padded, padded, queries, keys, padded, dq,
-                                     padded);
-        }
+        products.AddToQueries(tile, first ? Into::kNew : Into::kSum, gradients);
         first = false;
       }
-    }
+    });
     if (own_queries) {
-      UnpackRows(dq, padded, queries, size, &h.scale, true, static_cast<T*>(h.dq) + query * stride, stride);
+      UnpackRows(products.QueryGradients(queries), products.padded(), queries, size, &h.scale, true,
+                 static_cast<T*>(h.dq) + query * stride, stride);
     }
   }
+  const float one = 1, key_factor = products.key_factor();
   for (int64_t j = h.part; j < blocks; j += h.parts) {
     const int64_t key = j * kFlashBlock, keys = std::min(kFlashBlock, h.tokens - key);
-    UnpackRows(dk + key * padded, padded, keys, size, &one, true, static_cast<T*>(h.dk) + key * stride, stride);
-    UnpackRows(dv + key * padded, padded, keys, size, &one, true, static_cast<T*>(h.dv) + key * stride, stride);
+    UnpackRows(products.KeyGradients(key), products.padded(), keys, size, &key_factor, true,
+               static_cast<T*>(h.dk) + key * stride, stride);
+    UnpackRows(products.ValueGradients(key), products.padded(), keys, size, &one, true,
+               static_cast<T*>(h.dv) + key * stride, stride);
   }
 }
 
-void FlashForwardF32(const FlashHead& head) { Forward<float>(head); }
-void FlashForwardBf16(const FlashHead& head) { Forward<Bf16>(head); }
-void FlashBackwardF32(const FlashHead& head) { Backward<float>(head); }
-void FlashBackwardBf16(const FlashHead& head) { Backward<Bf16>(head); }
+void FlashForwardF32(const FlashHead& head) { Forward<ForwardInF32<float>>(head); }
+void FlashBackwardF32(const FlashHead& head) { Backward<BackwardInF32<float>>(head); }
+#if HWY_TARGET <= HWY_AVX3
+void FlashForwardBf16(const FlashHead& head) {
+  HasBf16Tiles() ? Forward<ForwardInBf16>(head) : Forward<ForwardInF32<Bf16>>(head);
+}
+void FlashBackwardBf16(const FlashHead& head) {
+  HasBf16Tiles() ? Backward<BackwardInBf16>(head) : Backward<BackwardInF32<Bf16>>(head);
+}
+#else
+void FlashForwardBf16(const FlashHead& head) { Forward<ForwardInF32<Bf16>>(head); }
+void FlashBackwardBf16(const FlashHead& head) { Backward<BackwardInF32<Bf16>>(head); }
+#endif
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
@@ -417,21 +185,19 @@ HWY_AFTER_NAMESPACE();
 namespace gptc {
 
 namespace {
-// What both have: k, v, q, q across, a result's block, two tiles, three rows of statistics.
-int64_t CommonScratch(int64_t tokens, int64_t padded) {
-  return 2 * RoundUp(tokens, kFlashPad) * padded + 3 * kFlashBlock * padded + 2 * kFlashBlock * kFlashBlock +
-         3 * kFlashBlock;
+
+// Floats that a head's copies and tiles take, whichever products it goes by: `whole` matrices of a row a token,
+// `blocks` of a row a query, `tiles` of scores, and statistics.
+int64_t Scratch(int64_t tokens, int64_t head_size, int64_t whole, int64_t blocks, int64_t tiles) {
+  const int64_t padded = RoundUp(head_size, kFlashPad);
+  return whole * RoundUp(tokens, kFlashBlock) * padded + blocks * kFlashBlock * padded +
+         tiles * kFlashBlock * kFlashBlock + 3 * kFlashBlock;
 }
+
 }  // namespace
 
-int64_t FlashForwardScratch(int64_t tokens, int64_t head_size) {
-  return CommonScratch(tokens, RoundUp(head_size, kFlashPad));
-}
-int64_t FlashBackwardScratch(int64_t tokens, int64_t head_size) {
-  const int64_t padded = RoundUp(head_size, kFlashPad);
-  return CommonScratch(tokens, padded) + 2 * RoundUp(tokens, kFlashPad) * padded + 2 * kFlashBlock * padded +
-         kFlashBlock * kFlashBlock;
-}
+int64_t FlashForwardScratch(int64_t tokens, int64_t head_size) { return Scratch(tokens, head_size, 2, 4, 3); }
+int64_t FlashBackwardScratch(int64_t tokens, int64_t head_size) { return Scratch(tokens, head_size, 4, 5, 5); }
 
 namespace {
 

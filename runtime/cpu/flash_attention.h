@@ -25,12 +25,30 @@ inline constexpr int64_t kFlashBlock = 64;
 inline constexpr int64_t kFlashPad = 16;
 constexpr int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
+// What becomes of the result of a product.
+enum class Into { kNew, kSum, kScaledSum };
+
+// The part of a product on the diagonal's tile that counts, by row r and column c of the result.
+enum class Live {
+  kAll,
+  kColumnsFromRow,  // columns >= r (to the grain of a vector)
+  kInnerToRow,      // inner index <= r (to the grain of the register tile's rows)
+  kInnerToColumn,   // inner index <= c (to the grain of the register tile's columns)
+  kInnerFromRow,    // inner index >= r
+};
+
 // The mask of ir/base/philox.h for one head: entry (query, key) is element first + query · tokens + key of a sequence.
 struct FlashDropout {
   PhiloxKey key = {};
   uint64_t first = 0, sequence = 0, step = 0;
   uint32_t threshold = 0;
   float kept = 1;  // what a kept weight is multiplied by
+};
+
+// A block of queries and one of keys.
+struct FlashTile {
+  int64_t query = 0, queries = 0, key = 0, keys = 0;
+  bool diagonal = false;  // keys behind a query are hidden from it
 };
 
 // Row t of q, k, v, dq, dk and dv starts t · 3·width elements behind the pointer, of y and dy t · width.
@@ -49,6 +67,23 @@ struct FlashHead {
   float* scratch = nullptr;  // FlashForwardScratch or FlashBackwardScratch elements, 64-byte aligned
 };
 
+// Pieces of a task's scratch, in order.
+class FlashPieces {
+ public:
+  explicit FlashPieces(float* base) : next_(base) {}
+  // 64-byte aligned. REQUIRES: elements is a multiple of kFlashPad, of those of two bytes of twice that.
+  template <typename T = float>
+  T* Take(int64_t elements) {
+    float* piece = next_;
+    next_ += elements * static_cast<int64_t>(sizeof(T)) / static_cast<int64_t>(sizeof(float));
+    return reinterpret_cast<T*>(piece);
+  }
+
+ private:
+  float* next_;
+};
+
+// Floats of scratch that a task needs.
 int64_t FlashForwardScratch(int64_t tokens, int64_t head_size);
 int64_t FlashBackwardScratch(int64_t tokens, int64_t head_size);
 

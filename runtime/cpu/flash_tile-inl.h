@@ -26,17 +26,6 @@ constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(DF()));
 constexpr int64_t kRows = kLanes >= 16 ? 8 : kLanes >= 4 ? 4 : 1;
 static_assert(kLanes % kRows == 0 && kFlashBlock % kFlashPad == 0 && kFlashPad % kLanes == 0);
 
-// What becomes of the result of a product.
-enum class Into { kNew, kSum, kScaledSum };
-
-// The part of a product on the diagonal's tile that counts, by row r of the result.
-enum class Live {
-  kAll,
-  kColumnsFromRow,  // columns >= r (to the grain of a vector)
-  kInnerToRow,      // inner index <= r (to the grain of kRows)
-  kInnerFromRow,    // inner index >= r
-};
-
 // c[r, :] = a[r, :]·b [+ c[r, :] [· factors[r]]] for kRows rows and kVectors vectors of columns. Element (r, i) of a is
 // a[r + i · stride] where kRowsAdjacent, else a[r · stride + i].
 template <int kVectors, bool kRowsAdjacent, Into kInto>

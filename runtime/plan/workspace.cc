@@ -69,8 +69,8 @@ Workspace ProductWorkspace(Op op, std::span<const Type> inputs, std::span<const 
 // Each thread's copies of k, v, dk and dv of one head, and tiles of 64 rows.
 Workspace AttentionWorkspace(int64_t tokens, int64_t head_size) {
   constexpr int64_t kBlock = 64, kPad = 16;
-  const int64_t rows = RoundUp(tokens, kPad), columns = RoundUp(head_size, kPad);
-  return {kSmall, 4 * (4 * rows * columns + 5 * kBlock * columns + 3 * kBlock * kBlock + 3 * kBlock)};
+  const int64_t rows = RoundUp(tokens, kBlock), columns = RoundUp(head_size, kPad);
+  return {kSmall, 4 * (4 * rows * columns + 5 * kBlock * columns + 5 * kBlock * kBlock + 3 * kBlock)};
 }
 
 // Each thread's slots for tiles of the region's space, and partial sums of at most 64 parts of at least 16 rows.

@@ -109,6 +109,17 @@ std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Typ
   return sharings;
 }
 
+Allowance AllowanceOfBf16Attention(const OpCase& op_case, const std::vector<Type>& results) {
+  Allowance allowance(results.size());
+  if ((op_case.op != Op::kFlashAttention && op_case.op != Op::kFlashAttentionBackward) ||
+      results[0].dtype != DType::kBF16) {
+    return allowance;
+  }
+  // Each term is off by up to 2^-8 of itself, 2^-9 in the mean.
+  allowance[0].assign(static_cast<size_t>(ElementCount(results[0].shape)), 0x1p-9 * op_case.amplitude);
+  return allowance;
+}
+
 std::vector<std::string> Differences(const OpCase& op_case, const std::vector<HostTensor>& wanted,
                                      std::span<const Bytes> results, const Allowance& allowance) {
   std::vector<std::string> differences;

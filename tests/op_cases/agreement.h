@@ -27,6 +27,10 @@ std::vector<std::vector<int>> Sharings(const OpInfo& info, const std::vector<Typ
 // every result; empty where a result has nothing of the kind.
 using Allowance = std::vector<std::vector<double>>;
 
+// Of attention that rounds weights and gradients of scores to bf16, as operands of its products of bf16; nothing for
+// other ops and types.
+Allowance AllowanceOfBf16Attention(const OpCase& op_case, const std::vector<Type>& results);
+
 // Where results are further from the wanted ones than a kernel may be: a line for each of the first few elements.
 std::vector<std::string> Differences(const OpCase& op_case, const std::vector<HostTensor>& wanted,
                                      std::span<const Bytes> results, const Allowance& allowance = {});

@@ -13,6 +13,7 @@
 
 #include "autodiff/finite_differences.h"
 #include "ir/base/target.h"
+#include "runtime/cpu/bf16_tile.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/simd.h"
 #include "runtime/plan/workspace.h"
@@ -126,7 +127,10 @@ StatusOr<Bits> RunKernel(const OpCase& op_case, const std::vector<HostTensor>& i
 }
 
 void ExpectClose(const OpCase& op_case, const std::vector<HostTensor>& wanted, const Bits& bits) {
-  for (const std::string& difference : Differences(op_case, wanted, bits)) ADD_FAILURE() << difference;
+  std::vector<Type> types;
+  for (const HostTensor& result : wanted) types.push_back(result.type);
+  const Allowance allowance = HasBf16Tiles() ? AllowanceOfBf16Attention(op_case, types) : Allowance();
+  for (const std::string& difference : Differences(op_case, wanted, bits, allowance)) ADD_FAILURE() << difference;
 }
 
 class OpCases : public ::testing::TestWithParam<size_t> {

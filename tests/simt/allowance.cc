@@ -22,17 +22,13 @@ double SumAllowance(DType dtype, int64_t k) { return dtype == DType::kF64 ? 0 : 
 }  // namespace
 
 Allowance AllowanceOnCuda(const OpCase& op_case, const Attributes& attributes, const std::vector<Type>& results) {
-  Allowance allowance(results.size());
-  if (op_case.op != Op::kFlashAttention && op_case.op != Op::kFlashAttentionBackward) return allowance;
-  const Type& qkv = op_case.inputs[op_case.op == Op::kFlashAttention ? 0 : 1].type;
-  const int64_t heads = attributes.Int("heads"), head_size = qkv.shape.back() / 3 / heads;
-  if (qkv.dtype != DType::kBF16 ||
-      !cuda::FlashOnTensorCores(qkv.shape[qkv.shape.size() - 2], heads, head_size, attributes.Double("scale"))) {
-    return allowance;
-  }
-  // p and ds are rounded to bf16 before their products: each term is off by up to 2^-8 of itself, 2^-9 in the mean.
-  allowance[0].assign(static_cast<size_t>(ElementCount(results[0].shape)), 0x1p-9 * op_case.amplitude);
-  return allowance;
+  const bool attention = op_case.op == Op::kFlashAttention || op_case.op == Op::kFlashAttentionBackward;
+  if (!attention) return Allowance(results.size());
+  const Shape& qkv = op_case.inputs[op_case.op == Op::kFlashAttention ? 0 : 1].type.shape;
+  const int64_t heads = attributes.Int("heads"), head_size = qkv.back() / 3 / heads;
+  return cuda::FlashOnTensorCores(qkv[qkv.size() - 2], heads, head_size, attributes.Double("scale"))
+             ? AllowanceOfBf16Attention(op_case, results)
+             : Allowance(results.size());
 }
 
 bool IsLibraryProduct(Op op) {
