@@ -90,7 +90,7 @@ inline void Store(Bf16* to, __m256i v) { _mm256_store_si256(reinterpret_cast<__m
 inline __m128i LoadFour(const uint32_t* from) { return _mm_load_si128(reinterpret_cast<const __m128i*>(from)); }
 inline void StoreFour(uint32_t* to, __m128i v) { _mm_store_si128(reinterpret_cast<__m128i*>(to), v); }
 inline __m256i RoundedOrZero(const float* from, bool zero) {
-  return zero ? _mm256_setzero_si256() : (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(from));
+  return zero ? _mm256_setzero_si256() : (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from));
 }
 
 }  // namespace
@@ -106,18 +106,25 @@ void MultiplyPairs(const PairProduct& p) {
   }
 }
 
-void RoundTile(const float* tile, int64_t rows, int64_t columns, bool upper, Bf16* left, uint32_t* right) {
+void RoundTile(const float* tile, int64_t stride, int64_t rows, int64_t columns, bool upper, Bf16* left,
+               uint32_t* right) {
   for (int64_t lane = 0; lane < columns; lane += kLanes) {
     const int64_t live = upper ? std::min(rows, lane + kLanes) : rows;
     for (int64_t row = 0; row < RoundUp(rows, kRows); row += 2) {
-      const float* from = tile + row * kFlashBlock + lane;
-      const __m256i even = RoundedOrZero(from, row >= live), odd = RoundedOrZero(from + kFlashBlock, row + 1 >= live);
+      const float* from = tile + row * stride + lane;
+      const __m256i even = RoundedOrZero(from, row >= live), odd = RoundedOrZero(from + stride, row + 1 >= live);
       if (left != nullptr) {
         Store(left + row * kFlashBlock + lane, even);
         Store(left + (row + 1) * kFlashBlock + lane, odd);
       }
       if (right != nullptr) _mm512_store_si512(right + row / 2 * kFlashBlock + lane, Paired(even, odd));
     }
+  }
+}
+
+void RoundRows(const float* x, int64_t stride, int64_t rows, int64_t columns, Bf16* y, int64_t stride_y) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; j += kLanes) Store(y + i * stride_y + j, RoundedOrZero(x + i * stride + j, false));
   }
 }
 

@@ -1,8 +1,9 @@
-// Products of the small matrices that attention in bf16 is tiled into, by the machine's instructions for pairs of bf16
-// (AVX512_BF16's vdpbf16ps, which adds two products to an f32), and the copies that bring operands into their layouts.
+// Small matrices of bf16 by the machine's instructions for them (AVX512_BF16): products, which add two products of bf16
+// to an f32 at a time, and what brings their operands into their layouts.
 //
 // A left operand lies row by row. A right operand lies in pairs: word (i, j) holds elements (2i, j), in its lower half,
-// and (2i + 1, j). All are 64-byte aligned, with rows of a multiple of 16 words.
+// and (2i + 1, j). Operands are 64-byte aligned, rows of a right one a multiple of 16 words apart. Numbers too small
+// for full precision count as 0.
 #ifndef GPTC_RUNTIME_CPU_BF16_TILE_H_
 #define GPTC_RUNTIME_CPU_BF16_TILE_H_
 
@@ -33,10 +34,14 @@ struct PairProduct {
 };
 void MultiplyPairs(const PairProduct& product);
 
-// A tile of f32 with rows of kFlashBlock, its `rows` rounded up to 8 with zeros, its columns being a multiple of 16, as
-// a left operand and as a right one (where not null), with rows of kFlashBlock elements and words. With `upper` of what
-// lies below the diagonal, to the grain of 16 columns, is 0 whatever the tile holds there.
-void RoundTile(const float* tile, int64_t rows, int64_t columns, bool upper, Bf16* left, uint32_t* right);
+// A tile of f32, its `rows` rounded up to 8 with zeros, its columns being a multiple of 16, as a left operand and as a
+// right one (where not null), with rows of kFlashBlock elements and words. With `upper` what lies below the diagonal,
+// to the grain of 16 columns, is 0 whatever the tile holds there.
+void RoundTile(const float* tile, int64_t stride, int64_t rows, int64_t columns, bool upper, Bf16* left,
+               uint32_t* right);
+
+// Rows of f32, `columns` a multiple of 16, as a left operand.
+void RoundRows(const float* x, int64_t stride, int64_t rows, int64_t columns, Bf16* y, int64_t stride_y);
 
 // Rows of a tensor as a left operand, with zeros up to `padded` columns and to a multiple of kFlashPad rows.
 void CopyRows(const Bf16* x, int64_t stride, int64_t rows, int64_t columns, int64_t padded, Bf16* y);

@@ -113,7 +113,7 @@ class ForwardInBf16 : public FlashInBf16 {
     MultiplyByQueries(t, k_, queries_across_, score_factor(), scores);
   }
   void AddValues(const FlashTile& t, Into into, const float* weights, const float* factors) {
-    RoundTile(weights, t.keys, RoundUp(t.queries, kFlashPad), t.diagonal, nullptr, weights_);
+    RoundTile(weights, kFlashBlock, t.keys, RoundUp(t.queries, kFlashPad), t.diagonal, nullptr, weights_);
     SumOverKeys(t, into, values_across_, weights_, factors);
   }
   const float* Result(int64_t queries) { return Sums(queries); }
@@ -161,8 +161,8 @@ class BackwardInBf16 : public FlashInBf16 {
   }
   void Ready(const FlashTile& t, const float* weights, const float* gradients) {
     const int64_t columns = RoundUp(t.queries, kFlashPad);
-    RoundTile(weights, t.keys, columns, t.diagonal, weights_, nullptr);
-    RoundTile(gradients, t.keys, columns, t.diagonal, gradients_, gradient_pairs_);
+    RoundTile(weights, kFlashBlock, t.keys, columns, t.diagonal, weights_, nullptr);
+    RoundTile(gradients, kFlashBlock, t.keys, columns, t.diagonal, gradients_, gradient_pairs_);
   }
   void AddToKeys(const FlashTile& t, Into into, const float*, const float*) {
     SumOverQueries(t, into, weights_, dy_pairs_, dv_);

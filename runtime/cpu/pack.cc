@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ir/base/packing.h"
+#include "runtime/cpu/bf16_tile.h"
 #include "runtime/cpu/kernels.h"
 #include "runtime/cpu/parallel.h"
 #include "runtime/cpu/simd.h"
@@ -70,7 +71,27 @@ HWY_INLINE void LoadTile(const Block& block, float* tile) {
 
 void PackF32(const Block& block, void* y) { LoadTile(block, static_cast<float*>(y)); }
 
+// By the machine's instructions for bf16.
+void PackBf16AtOnce(const Block& block, uint32_t* y) {
+  constexpr int64_t kPairs = kBlockRows / 2;
+  const bool full = block.rows == kBlockRows && block.columns == kPanelColumns;
+  if (full && block.column_step != 1) {
+    alignas(64) Bf16 columns[kPanelColumns * kBlockRows];
+    // A block takes a cache line of each of 64 rows, more than the processor follows by itself.
+    for (int64_t column = 0; column < kPanelColumns; ++column) {
+      __builtin_prefetch(block.w + column * block.column_step + 2 * kBlockRows);
+    }
+    RoundRows(block.w, block.column_step, kPanelColumns, kBlockRows, columns, kBlockRows);
+    TransposeWords(reinterpret_cast<const uint32_t*>(columns), kPairs, kPanelColumns, kPairs, y, kPanelColumns);
+    return;
+  }
+  alignas(64) float tile[kBlockRows * kPanelColumns];
+  if (!full) LoadTile(block, tile);
+  RoundTile(full ? block.w : tile, full ? block.row_step : kPanelColumns, kBlockRows, kPanelColumns, false, nullptr, y);
+}
+
 void PackBf16(const Block& block, void* y) {
+  if (HasBf16Tiles()) return PackBf16AtOnce(block, static_cast<uint32_t*>(y));
   HWY_ALIGN float tile[kBlockRows * kPanelColumns];
   LoadTile(block, tile);
   const hn::Repartition<uint32_t, DF> du32;
@@ -121,29 +142,35 @@ HWY_EXPORT(PackF32);
 HWY_EXPORT(PackBf16);
 HWY_EXPORT(PackBf16Rows);
 
+// body(block's number, its first row, its first column) for all blocks of a packed matrix, `transpose`d or not, in the
+// order in which what is packed lies in memory.
+template <typename Body>
+void ForBlocks(DType dtype, int64_t k, int64_t n, bool transpose, const Body& body) {
+  const int64_t blocks = PackedRows(dtype, k) / kBlockRows, panels = (n + kPanelColumns - 1) / kPanelColumns;
+  const int64_t inner = transpose ? blocks : panels;
+  ParallelFor(panels * blocks, GrainFor(kBlockRows * kPanelColumns), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t panel = transpose ? i / inner : i % inner, block = transpose ? i % inner : i / inner;
+      body(panel * blocks + block, block * kBlockRows, panel * kPanelColumns);
+    }
+  });
+}
+
 void PackMatrix(const float* w, int64_t k, int64_t n, bool transpose, DType dtype, void* y) {
   const int64_t row_step = transpose ? 1 : n, column_step = transpose ? k : 1;
   const auto pack = dtype == DType::kBF16 ? HWY_DYNAMIC_DISPATCH(PackBf16) : HWY_DYNAMIC_DISPATCH(PackF32);
-  const int64_t blocks = PackedRows(dtype, k) / kBlockRows, panels = (n + kPanelColumns - 1) / kPanelColumns;
-  ParallelFor(panels * blocks, GrainFor(kBlockRows * kPanelColumns), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i % blocks * kBlockRows, column = i / blocks * kPanelColumns;
-      const Block block{w + row * row_step + column * column_step, row_step, column_step,
-                        std::clamp<int64_t>(k - row, 0, kBlockRows), std::min(n - column, kPanelColumns)};
-      pack(block, static_cast<char*>(y) + i * kBlockRows * kPanelColumns * SizeOf(dtype));
-    }
+  ForBlocks(dtype, k, n, transpose, [&](int64_t i, int64_t row, int64_t column) {
+    const Block block{w + row * row_step + column * column_step, row_step, column_step,
+                      std::clamp<int64_t>(k - row, 0, kBlockRows), std::min(n - column, kPanelColumns)};
+    pack(block, static_cast<char*>(y) + i * kBlockRows * kPanelColumns * SizeOf(dtype));
   });
 }
 
 void PackBf16Matrix(const void* w, int64_t k, int64_t n, void* y) {
   const auto pack = HWY_DYNAMIC_DISPATCH(PackBf16Rows);
-  const int64_t blocks = PackedRows(DType::kBF16, k) / kBlockRows, panels = (n + kPanelColumns - 1) / kPanelColumns;
-  ParallelFor(panels * blocks, GrainFor(kBlockRows * kPanelColumns), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i % blocks * kBlockRows, column = i / blocks * kPanelColumns;
-      pack(static_cast<const Bf16*>(w) + row * n + column, n, std::clamp<int64_t>(k - row, 0, kBlockRows),
-           std::min(n - column, kPanelColumns), static_cast<Bf16*>(y) + i * kBlockRows * kPanelColumns);
-    }
+  ForBlocks(DType::kBF16, k, n, false, [&](int64_t i, int64_t row, int64_t column) {
+    pack(static_cast<const Bf16*>(w) + row * n + column, n, std::clamp<int64_t>(k - row, 0, kBlockRows),
+         std::min(n - column, kPanelColumns), static_cast<Bf16*>(y) + i * kBlockRows * kPanelColumns);
   });
 }
 
