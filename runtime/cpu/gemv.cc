@@ -18,7 +18,7 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 
 // Bytes ahead of its reads that a stream is prefetched.
-constexpr int64_t kAhead = 1024;
+constexpr int64_t kAhead = 512;
 
 // y += kStreams rows of w [k, n] by their elements of x: row, row + apart, row + 2 · apart, ...
 template <int kStreams, typename T>
