@@ -11,11 +11,11 @@ namespace {
 
 // What takes the place of the op at the key; the ops in `gone_` vanish.
 struct Fused {
-  enum class Kind { kResidual, kGelu, kBackward } kind;
+  enum class Kind { kResidual, kActivation, kBackward } kind;
   int product = -1;       // the linear, or of kBackward the matmul
-  int follower = -1;      // the add, gelu or gelu_backward
+  int follower = -1;      // the add, relu, gelu or gelu_backward
   Value residual;         // kResidual
-  bool saved = false;     // kGelu: the product is read elsewhere too
+  bool saved = false;     // kActivation: the product is read elsewhere too
   std::vector<int> sums;  // kBackward: the bias gradients (one, or none)
 };
 
@@ -29,14 +29,14 @@ class Finder {
     for (const Store& store : graph.stores) readers_[store.value.id].push_back(-1);
   }
 
-  // Where the fused op stands: the product's place for kGelu, whose other readers may come before gelu, else the
-  // follower's.
+  // Where the fused op stands: the product's place for kActivation, whose other readers may come before the
+  // activation, else the follower's.
   std::map<int, Fused> Find(PassContext& context) {
     std::map<int, Fused> found;
     for (int i = 0; i < static_cast<int>(graph_.ops.size()); ++i) {
       const OpNode& node = graph_.ops[i];
       if (node.op == Op::kAdd) Residual(i, found, context);
-      if (node.op == Op::kGelu) Gelu(i, found);
+      if (node.op == Op::kRelu || node.op == Op::kGelu) Activation(i, found, context);
       if (node.op == Op::kGeluBackward) Backward(i, found);
     }
     return found;
@@ -81,16 +81,24 @@ class Finder {
     }
   }
 
-  void Gelu(int gelu, std::map<int, Fused>& found) {
-    const Value u = At(gelu).inputs[0];
+  void Activation(int activation, std::map<int, Fused>& found, PassContext& context) {
+    const OpNode& node = At(activation);
+    const Value u = node.inputs[0];
     const int product = ProducerOf(u, Op::kLinear);
     if (product < 0 || found.contains(product)) return;
     const Type& type = graph_.type(u);
-    if (type != graph_.type(At(gelu).results[0]) || type.dtype != graph_.type(At(product).inputs[0]).dtype) return;
+    if (type != graph_.type(node.results[0]) || type.dtype != graph_.type(At(product).inputs[0]).dtype) return;
     if (type.dtype != DType::kF32 && type.dtype != DType::kBF16) return;
-    found[product] = {
-        .kind = Fused::Kind::kGelu, .product = product, .follower = gelu, .saved = !ReadOnce(u), .sums = {}};
-    gone_.insert(gelu);
+    if (node.op == Op::kRelu && !ReadOnce(u)) {  // relu's own backward reads what relu gives
+      context.Missed(node.location, Cat(graph_.name, ": not fused: what relu is taken of is read elsewhere too"));
+      return;
+    }
+    found[product] = {.kind = Fused::Kind::kActivation,
+                      .product = product,
+                      .follower = activation,
+                      .saved = !ReadOnce(u),
+                      .sums = {}};
+    gone_.insert(activation);
   }
 
   void Backward(int follower, std::map<int, Fused>& found) {
@@ -166,7 +174,12 @@ Status FuseGraph(Module& module, Graph& graph, PassContext& context) {
         context.Done(product.location, Cat(graph.name, ": the residual is added by linear"));
         break;
       }
-      case Fused::Kind::kGelu: {
+      case Fused::Kind::kActivation: {
+        if (follower.op == Op::kRelu) {
+          replace(follower.results[0], g.EmitOne(Op::kLinearRelu, inputs));
+          context.Done(product.location, Cat(graph.name, ": relu is computed by linear"));
+          break;
+        }
         const Op op = fused.saved ? Op::kLinearGeluSaved : Op::kLinearGelu;
         const std::vector<Tensor> results = g.Emit(op, inputs, {{"tanh", follower.attributes.Bool("tanh")}});
         replace(follower.results[0], results[0]);

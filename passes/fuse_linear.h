@@ -1,7 +1,8 @@
-// A linear layer takes what follows it into its own pass over memory: the residual addition, GELU, and in the backward
-// GELU's derivative with the bias gradient.
+// A linear layer takes what follows it into its own pass over memory: the residual addition, ReLU or GELU, and in the
+// backward GELU's derivative with the bias gradient.
 //
 //   %t = linear %x, w, b;  %s = add %r, %t                       ->   %s = linear_residual %x, w, %r, b
+//   %u = linear %x, w, b;  %y = relu %u                          ->   %y = linear_relu %x, w, b
 //   %u = linear %x, w, b;  %y = gelu %u                          ->   %y = linear_gelu %x, w, b
 //     the same, %u read elsewhere too                            ->   %y, %u = linear_gelu_saved %x, w, b
 //   %d = matmul %dy, w {transpose_b};  %du = gelu_backward %u, %d;

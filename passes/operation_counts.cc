@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/base/adamw_group.h"
 #include "ir/base/check.h"
 #include "ir/base/fused_region.h"
 
@@ -30,6 +31,7 @@ double Flops(const Graph& graph, const OpNode& node) {
     }
     case Op::kLinear:
     case Op::kLinearResidual:
+    case Op::kLinearRelu:
     case Op::kLinearGelu:
     case Op::kLinearGeluSaved:
     case Op::kLinearGeluBackward:  // a sum and an activation are some operations an element, beside 2·in
@@ -85,7 +87,9 @@ double Flops(const Graph& graph, const OpNode& node) {
   }
   if (node.op == Op::kAdamWGroup) {
     double parameters = 0;
-    for (size_t k = 0; k < node.attributes.Str("decay").size(); ++k) parameters += Elements(graph, node.results[3 * k]);
+    for (const AdamWGroupMember& member : AdamWGroupMembers(node.attributes)) {
+      parameters += Elements(graph, node.results[member.new_param]);
+    }
     return kAdamWFlops * parameters;
   }
   double per_element = 1;

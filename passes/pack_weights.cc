@@ -40,6 +40,7 @@ bool ReadsWeight(const Module& module, const Graph& graph, const OpNode& node, K
   switch (node.op) {
     case Op::kLinear:
     case Op::kLinearResidual:
+    case Op::kLinearRelu:
     case Op::kLinearGelu:
     case Op::kLinearGeluSaved:
       if (node.attributes.Int("columns") != 0) return false;

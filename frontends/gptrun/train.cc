@@ -123,6 +123,9 @@ class TrainCommand : public Subcommand {
             ->expected(0, 1)
             ->group("Start");
     app.add_flag("--dry-run", o.dry_run, "Check plan, data and memory, then stop")->group("Start");
+    app.add_flag("--read-at-once", o.read_at_once,
+                 "Wait for a step's loss and norm before the next is started; a GPU idles meanwhile")
+        ->group("Machine");
     app.add_flag("--debug-memory", o.isolate,
                  "Give every value poisoned memory of its own: slow, must not change a bit")
         ->group("Machine");

@@ -10,6 +10,8 @@ InferResult InferLinearResidual(const InferContext& c) {
   return std::vector<Type>{c.input(2)};
 }
 
+InferResult InferLinearRelu(const InferContext& c) { return InferLinearGelu(c); }
+
 InferResult InferLinearGelu(const InferContext& c) {
   ASSIGN_OR_RETURN(Type product, ProductWithWeights(c));
   if (c.has(2)) RETURN_IF_ERROR(RequireBias(c, 2, product));

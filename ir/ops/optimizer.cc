@@ -1,3 +1,4 @@
+#include "ir/base/adamw_group.h"
 #include "ir/ops/rules.h"
 
 namespace gptc {
@@ -16,31 +17,29 @@ InferResult InferAdamW(const InferContext& c) {
 }
 
 InferResult InferAdamWGroup(const InferContext& c) {
-  constexpr size_t kFirst = 2;  // of the tensors
   const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
   const size_t count = decay.size();
   if (Cat(decay, copies).find_first_not_of("01") != std::string::npos || copies.size() != count) {
     return InvalidArgument("decay and copies must have a 0 or 1 for each parameter: '", decay, "', '", copies, "'");
   }
-  if (c.inputs.size() != kFirst + 4 * count) {
+  if (c.inputs.size() != kAdamWGroupFirst + 4 * count) {
     return InvalidArgument("param, m, v and grad of ", count, " parameters are ", 4 * count, " tensors, not ",
-                           c.inputs.size() - kFirst);
+                           c.inputs.size() - kAdamWGroupFirst);
   }
   RETURN_IF_ERROR(RequireDType(c, 0, DType::kF32));
   RETURN_IF_ERROR(RequireShape(c, 0, {}));
   RETURN_IF_ERROR(RequireScalars(c, 1));
-  std::vector<Type> results;
-  for (size_t k = 0; k < count; ++k) {
-    const size_t param = kFirst + 3 * k, grad = kFirst + 3 * count + k;
-    for (const size_t i : {param, param + 1, param + 2, grad}) {
+  std::vector<Type> results, copied;
+  for (const AdamWGroupMember& member : AdamWGroupMembers(c.attributes)) {
+    for (const size_t i : {member.param, member.m, member.v, member.grad}) {
       RETURN_IF_ERROR(RequireDType(c, i, DType::kF32));
-      RETURN_IF_ERROR(RequireSameShape(c, i, param));
+      RETURN_IF_ERROR(RequireSameShape(c, i, member.param));
     }
-    results.insert(results.end(), 3, c.input(param));
+    const Type& type = c.input(member.param);
+    results.insert(results.end(), 3, type);
+    if (member.copy) copied.push_back({DType::kBF16, type.shape});
   }
-  for (size_t k = 0; k < count; ++k) {
-    if (copies[k] == '1') results.push_back({DType::kBF16, c.input(kFirst + 3 * k).shape});
-  }
+  results.insert(results.end(), copied.begin(), copied.end());
   return results;
 }
 

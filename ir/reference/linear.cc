@@ -8,6 +8,11 @@ void EvalLinearResidual(const EvalContext& c) {
   for (int64_t i = 0; i < SizeOf(c.result()); ++i) c.result().data[i] += c.input(2).data[i];
 }
 
+void EvalLinearRelu(const EvalContext& c) {
+  c.result().data = ProductWithWeights(c, false, c.has(2) ? &c.input(2) : nullptr);
+  for (double& y : c.result().data) y = y < 0 ? 0 : y;
+}
+
 void EvalLinearGelu(const EvalContext& c) {
   c.result().data = ProductWithWeights(c, false, c.has(2) ? &c.input(2) : nullptr);
   for (double& y : c.result().data) y = GeluOf(y, c.attributes.Bool("tanh"));

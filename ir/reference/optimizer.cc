@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ir/base/adamw_group.h"
 #include "ir/base/scalars.h"
 #include "ir/reference/loops.h"
 
@@ -60,15 +61,11 @@ void EvalAdamW(const EvalContext& c) {
 }
 
 void EvalAdamWGroup(const EvalContext& c) {
-  const std::string &decay = c.attributes.Str("decay"), &copies = c.attributes.Str("copies");
-  const size_t count = decay.size();
-  size_t copy = 3 * count;
-  for (size_t k = 0; k < count; ++k) {
-    const size_t param = 2 + 3 * k, grad = 2 + 3 * count + k;
-    Update({c.input(param).data, c.input(grad).data, c.input(param + 1).data, c.input(param + 2).data,
-            c.result(3 * k).data, c.result(3 * k + 1).data, c.result(3 * k + 2).data},
-           c.input(0).data[0], c.input(1).data, decay[k] == '1');
-    if (copies[k] == '1') c.result(copy++).data = c.result(3 * k).data;
+  for (const AdamWGroupMember& member : AdamWGroupMembers(c.attributes)) {
+    Update({c.input(member.param).data, c.input(member.grad).data, c.input(member.m).data, c.input(member.v).data,
+            c.result(member.new_param).data, c.result(member.new_m).data, c.result(member.new_v).data},
+           c.input(0).data[0], c.input(1).data, member.decay);
+    if (member.copy) c.result(*member.copy).data = c.result(member.new_param).data;
   }
 }
 

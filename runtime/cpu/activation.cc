@@ -177,8 +177,7 @@ StatusOr<BoundKernel> BindCpuGeluBackward(const KernelArgs& args) {
   return Unsupported("gelu_backward", args, "f32, bf16 or f64");
 }
 
-void GeluRow(bool tanh, DType dtype, const void* x, void* y, size_t n) {
-  const Activation kind = tanh ? Activation::kGeluTanh : Activation::kGeluErf;
+void ActivationRow(Activation kind, DType dtype, const void* x, void* y, size_t n) {
   if (dtype == DType::kF32) {
     HWY_DYNAMIC_DISPATCH(ForwardF32)(kind, static_cast<const float*>(x), static_cast<float*>(y), n);
   } else {

@@ -1,5 +1,5 @@
-// What activation-inl.h and its callers share, and rows of GELU for kernels that apply it to what they have just
-// computed.
+// What activation-inl.h and its callers share, and rows for kernels that apply an activation to what they have
+// just computed.
 #ifndef GPTC_RUNTIME_CPU_ACTIVATION_H_
 #define GPTC_RUNTIME_CPU_ACTIVATION_H_
 
@@ -15,8 +15,8 @@ inline constexpr double kSqrt2OverPi = 0.79788456080286535588;
 inline constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
 inline constexpr double kCubic = 0.044715;
 
-// y[i] = gelu(x[i]). y may be x. f32 or bf16.
-void GeluRow(bool tanh, DType dtype, const void* x, void* y, size_t n);
+// y[i] = activation(x[i]). y may be x. f32 or bf16.
+void ActivationRow(Activation activation, DType dtype, const void* x, void* y, size_t n);
 
 // du[i] = dy[i]·gelu'(u[i]); sums[i] += du[i], as rounded to du's type. du may be dy. f32 or bf16.
 void GeluBackwardRow(bool tanh, DType dtype, const void* u, const void* dy, void* du, float* sums, size_t n);

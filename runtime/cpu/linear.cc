@@ -124,18 +124,21 @@ StatusOr<BoundKernel> BindWithEpilogue(const Product& p, ScratchPool& scratch, s
   });
 }
 
-// y = gelu(u), u = x·w [+ bias]; u may be y.
-StatusOr<BoundKernel> BindGelu(const KernelArgs& args, const TensorView& y, const TensorView& u) {
-  if (!HasKernel(y)) return Unsupported("linear_gelu", args, "f32 and bf16");
+// y = activation(u), u = x·w [+ bias]; u may be y.
+StatusOr<BoundKernel> BindActivation(std::string_view op, const KernelArgs& args, Activation activation,
+                                     const TensorView& y, const TensorView& u) {
+  if (!HasKernel(y)) return Unsupported(op, args, "f32 and bf16");
   Product p = ProductWithWeights(args);
   p.y = u;
   if (args.has(2)) p.bias = args.input(2);
   const DType dtype = y.type.dtype;
-  return BindWithEpilogue(p, args.scratch, 0,
-                          [=, tanh = args.attributes.Bool("tanh"), n = p.n](int64_t, int64_t begin, int64_t end) {
-                            const int64_t at = begin * n * SizeOf(dtype);
-                            GeluRow(tanh, dtype, u.as<char>() + at, y.as<char>() + at, (end - begin) * n);
-                          });
+  return BindWithEpilogue(p, args.scratch, 0, [=, n = p.n](int64_t, int64_t begin, int64_t end) {
+    const int64_t at = begin * n * SizeOf(dtype);
+    ActivationRow(activation, dtype, u.as<char>() + at, y.as<char>() + at, (end - begin) * n);
+  });
+}
+Activation GeluOf(const KernelArgs& args) {
+  return args.attributes.Bool("tanh") ? Activation::kGeluTanh : Activation::kGeluErf;
 }
 
 }  // namespace
@@ -147,10 +150,16 @@ StatusOr<BoundKernel> BindCpuLinearResidual(const KernelArgs& args) {
   return BindProduct(p, args.scratch);
 }
 
-StatusOr<BoundKernel> BindCpuLinearGelu(const KernelArgs& args) { return BindGelu(args, args.result(), args.result()); }
+StatusOr<BoundKernel> BindCpuLinearRelu(const KernelArgs& args) {
+  return BindActivation("linear_relu", args, Activation::kRelu, args.result(), args.result());
+}
+
+StatusOr<BoundKernel> BindCpuLinearGelu(const KernelArgs& args) {
+  return BindActivation("linear_gelu", args, GeluOf(args), args.result(), args.result());
+}
 
 StatusOr<BoundKernel> BindCpuLinearGeluSaved(const KernelArgs& args) {
-  return BindGelu(args, args.result(0), args.result(1));
+  return BindActivation("linear_gelu_saved", args, GeluOf(args), args.result(0), args.result(1));
 }
 
 StatusOr<BoundKernel> BindCpuLinearGeluBackward(const KernelArgs& args) {

@@ -26,6 +26,7 @@
 #include <cstring>
 #include <vector>
 
+#include "ir/base/adamw_group.h"
 #include "ir/base/scalars.h"
 #include "runtime/cpu/convert.h"
 #include "runtime/cpu/kernels.h"
@@ -250,18 +251,15 @@ StatusOr<BoundKernel> BindCpuAdamW(const KernelArgs& args) {
 
 // For plans that a text made: the compiler groups for other targets only, where a launch has its price.
 StatusOr<BoundKernel> BindCpuAdamWGroup(const KernelArgs& args) {
-  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
   std::vector<AdamWTensors> all;
-  size_t copy = 3 * decay.size();
-  for (size_t k = 0; k < decay.size(); ++k) {
-    const size_t param = 2 + 3 * k, grad = 2 + 3 * decay.size() + k;
-    all.push_back({.row = {args.input(param).as<const float>(), args.input(grad).as<const float>(),
-                           args.input(param + 1).as<const float>(), args.input(param + 2).as<const float>(),
-                           args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
-                           args.result(3 * k + 2).as<float>()},
-                   .count = args.input(param).count(),
-                   .decay = decay[k] == '1',
-                   .copy = copies[k] == '1' ? args.result(copy++).as<Bf16>() : nullptr});
+  for (const AdamWGroupMember& member : AdamWGroupMembers(args.attributes)) {
+    all.push_back({.row = {args.input(member.param).as<const float>(), args.input(member.grad).as<const float>(),
+                           args.input(member.m).as<const float>(), args.input(member.v).as<const float>(),
+                           args.result(member.new_param).as<float>(), args.result(member.new_m).as<float>(),
+                           args.result(member.new_v).as<float>()},
+                   .count = args.input(member.param).count(),
+                   .decay = member.decay,
+                   .copy = member.copy ? args.result(*member.copy).as<Bf16>() : nullptr});
   }
   return BoundKernel(
       [all = std::move(all), norm = args.input(0).as<const float>(), scalars = args.input(1).as<const double>()] {

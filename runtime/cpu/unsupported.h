@@ -11,11 +11,7 @@ namespace gptc {
 
 // "add: no CPU kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32".
 inline Status Unsupported(std::string_view op, const KernelArgs& args, std::string_view supported) {
-  const auto types = [](std::span<const TensorView> views) {
-    return Join(views, ", ", [](const TensorView& view) { return TypeText(view.type); });
-  };
-  return absl::UnimplementedError(
-      Cat(op, ": no CPU kernel for (", types(args.inputs), ") -> (", types(args.results), "); supported: ", supported));
+  return NoKernel("CPU", op, args, supported);
 }
 
 }  // namespace gptc

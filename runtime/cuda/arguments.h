@@ -10,11 +10,7 @@ namespace gptc {
 
 // "add: no CUDA kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32".
 inline Status UnsupportedOnCuda(std::string_view op, const KernelArgs& args, std::string_view supported) {
-  const auto types = [](std::span<const TensorView> views) {
-    return Join(views, ", ", [](const TensorView& view) { return TypeText(view.type); });
-  };
-  return absl::UnimplementedError(Cat(op, ": no CUDA kernel for (", types(args.inputs), ") -> (", types(args.results),
-                                      "); supported: ", supported));
+  return NoKernel("CUDA", op, args, supported);
 }
 
 // Bytes of shared memory that one block can have ("Technical Specifications per Compute Capability" of the CUDA C++

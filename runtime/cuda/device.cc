@@ -9,11 +9,21 @@
 namespace gptc {
 namespace {
 
+// After these every call fails.
+bool GpuIsLost(cudaError_t error) {
+  return error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorLaunchTimeout ||
+         error == cudaErrorECCUncorrectable || error == cudaErrorHardwareStackError;
+}
+
 // The place where CUDA's error codes become a Status.
 Status FromCuda(cudaError_t error, std::string_view what) {
   if (error == cudaSuccess) return OkStatus();
   const std::string text = Cat(what, ": CUDA says ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
   if (error == cudaErrorMemoryAllocation) return OutOfMemory(text);
+  if (GpuIsLost(error)) {
+    return Failure(text,
+                   "; the GPU can do no more for this program: start it again, and a run from its last checkpoint");
+  }
   return Failure(text);
 }
 
@@ -50,7 +60,15 @@ StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create() {
   device->name_ = properties.name;
   device->sm_ = 10 * properties.major + properties.minor;
   device->multiprocessors_ = properties.multiProcessorCount;
+  constexpr int kLeastSm = 80;
+  if (device->sm_ < kLeastSm) {
+    return FailedPrecondition(device->name_, " is sm_", device->sm_, ", and the kernels of this program need sm_",
+                              kLeastSm, " (Ampere) or newer; compile the model with --target native");
+  }
   RETURN_IF_ERROR(FromCuda(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking), "making a stream"));
+  for (cudaEvent_t& event : device->events_) {
+    RETURN_IF_ERROR(FromCuda(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making events"));
+  }
   ASSIGN_OR_RETURN(device->gemm_, MakeGemm(device->stream_, device->sm_));
   ASSIGN_OR_RETURN(device->attention_, MakeAttentionEngine(device->stream_));
   return device;
@@ -61,6 +79,9 @@ CudaDevice::~CudaDevice() {
   cudaStreamSynchronize(stream_);
   gemm_.reset();
   attention_.reset();
+  for (const cudaEvent_t event : events_) {
+    if (event != nullptr) cudaEventDestroy(event);
+  }
   cudaStreamDestroy(stream_);
 }
 
@@ -141,8 +162,19 @@ StatusOr<BoundKernel> CudaDevice::Record(WorkList work) {
   });
 }
 
-Status CudaDevice::Synchronize() {
-  RETURN_IF_ERROR(FromCuda(cudaStreamSynchronize(stream_), name_));
+Status CudaDevice::Synchronize() { return Settle(cudaStreamSynchronize(stream_)); }
+
+Device::Mark CudaDevice::SetMark() {
+  ++marks_;
+  cudaEventRecord(events_[marks_ % events_.size()], stream_);
+  return marks_;
+}
+
+// An event that has been recorded again since lies further behind.
+Status CudaDevice::Await(Mark mark) { return Settle(cudaEventSynchronize(events_[mark % events_.size()])); }
+
+Status CudaDevice::Settle(cudaError_t waited) {
+  RETURN_IF_ERROR(FromCuda(waited, name_));
   RETURN_IF_ERROR(FromCuda(cudaGetLastError(), name_));
   if (gemm_ != nullptr) RETURN_IF_ERROR(gemm_->TakeFailure());
   return FromCuda(std::exchange(enqueueing_, cudaSuccess), Cat(name_, ": recording a graph"));

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -41,16 +42,23 @@ class CudaDevice : public Device {
   void Fill(void* to, unsigned char byte, size_t bytes) override;
   StatusOr<BoundKernel> Record(WorkList work) override;
   Status Synchronize() override;
+  bool WorksBesideHost() const override { return true; }
+  Mark SetMark() override;
+  Status Await(Mark mark) override;
   Status RunTimed(const WorkList& work, std::vector<Span>& times) override;
   StatusOr<Roofline> MeasureCeilings(const plan::PlanT& plan) override;
   Status Tune(const std::function<void(const ProductTiming&)>& report) override { return gemm_->Tune(report); }
 
  private:
   CudaDevice() = default;
+  // What `waited` gave, or the first error of what was enqueued.
+  Status Settle(cudaError_t waited);
 
   std::string name_;
   int sm_ = 0, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
+  std::array<cudaEvent_t, 8> events_ = {};  // of the last marks, by turns
+  Mark marks_ = 0;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<AttentionEngine> attention_;
   GeneratedKernels generated_;

@@ -3,8 +3,8 @@
 namespace gptc {
 
 std::string GemmProblem::Name() const {
-  constexpr const char* kEpilogues[] = {"",          " bias", " gelu", " gelu_saved", " dgelu", " dgelu_bias_grad",
-                                        " bias_grad"};
+  constexpr const char* kEpilogues[] = {
+      "", " bias", " relu", " gelu", " gelu_saved", " dgelu", " dgelu_bias_grad", " bias_grad"};
   std::string name = Cat(a.transposed ? "T" : "N", b.transposed ? "T" : "N", " ", m, "x", n, "x", k);
   if (batch != 1) name += Cat(" of ", batch);
   name += Cat(" ", NameOf(a.dtype), " to ", NameOf(y.dtype), kEpilogues[static_cast<int>(epilogue)]);

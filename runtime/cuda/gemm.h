@@ -31,6 +31,7 @@ struct GemmProblem {
   enum class Epilogue : uint8_t {
     kNone,
     kBias,           // + bias[n]
+    kReluBias,       // relu(a·b + bias); bias may be null
     kGeluBias,       // gelu(a·b + bias), the tanh form; bias may be null
     kGeluBiasSaved,  // the same, and aux = a·b + bias, of y's type
     kDGelu,          // (a·b)·gelu'(aux)

@@ -98,6 +98,8 @@ cublasLtEpilogue_t EpilogueOf(const GemmProblem& problem) {
       return CUBLASLT_EPILOGUE_DEFAULT;
     case Epilogue::kBias:
       return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kReluBias:
+      return problem.bias != nullptr ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
     case Epilogue::kGeluBias:
       return problem.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
     case Epilogue::kGeluBiasSaved:
@@ -288,8 +290,8 @@ class CublasLt : public Gemm {
                                                  std::vector<cublasLtMatmulHeuristicResult_t>& found) const {
     ASSIGN_OR_RETURN(std::shared_ptr<Product> product, Describe(problem));
     StatusOr<std::vector<cublasLtMatmulHeuristicResult_t>> algorithms = Algorithms(*product, most);
-    const bool reads_bias = problem.epilogue == Epilogue::kBias || problem.epilogue == Epilogue::kGeluBias ||
-                            problem.epilogue == Epilogue::kGeluBiasSaved;
+    const bool reads_bias = problem.epilogue == Epilogue::kBias || problem.epilogue == Epilogue::kReluBias ||
+                            problem.epilogue == Epilogue::kGeluBias || problem.epilogue == Epilogue::kGeluBiasSaved;
     if (absl::IsUnimplemented(algorithms.status()) && reads_bias && problem.bias != nullptr &&
         problem.bias_dtype != problem.y.dtype) {
       GemmProblem narrow = problem;

@@ -17,8 +17,12 @@ Status GeneratedKernels::Load(const plan::GeneratedCodeT& code, int sm) {
   const bool as_is = sm / 10 == code.sm / 10 && !code.cubin.empty();
   const void* const image = as_is ? static_cast<const void*>(code.cubin.data()) : code.ptx.c_str();
   const auto refused = [&](cudaError_t error, std::string_view what) {
-    return FailedPrecondition("the plan's generated kernels (", as_is ? "cubin" : "PTX", " for sm_", code.sm,
-                              ") cannot be loaded: ", what, cudaGetErrorString(error));
+    const bool too_new = error == cudaErrorUnsupportedPtxVersion || error == cudaErrorInvalidKernelImage ||
+                         error == cudaErrorNoKernelImageForDevice;
+    return FailedPrecondition(
+        "the plan's generated kernels (", as_is ? "cubin" : "PTX", " for sm_", code.sm, ") cannot be loaded: ", what,
+        cudaGetErrorString(error),
+        too_new ? "; update the driver, or compile the model with the CUDA toolkit that it knows" : "");
   };
   cudaLibrary_t library = nullptr;
   if (const cudaError_t error = cudaLibraryLoadData(&library, image, nullptr, nullptr, 0, nullptr, nullptr, 0);

@@ -63,6 +63,17 @@ Follower ColumnSum(const TensorView& x, const TensorView& y) {
   return {&BindCudaSum, {x}, {y}, {{"axes", axes}, {"keep", false}, {"widen", x.type.dtype != y.type.dtype}}};
 }
 
+StatusOr<BoundKernel> BindRelu(std::string_view op, const KernelArgs& args) {
+  ASSIGN_OR_RETURN(const GemmProblem problem, LinearProblem(op, args, OptionalInput(args, 2), false));
+  if (problem.m * problem.n == 0) return BoundKernel([] {});
+  GemmProblem whole = problem;
+  whole.epilogue = Epilogue::kReluBias;
+  const TensorView& y = args.result();
+  return BindFastest(
+      op, args, problem,
+      {Whole("relu", args, whole), InParts("product, relu", args, problem, {{&BindCudaRelu, {y}, {y}, {}}})});
+}
+
 // gelu of the product; with `saved`, what gelu is taken of is result 1.
 StatusOr<BoundKernel> BindGelu(std::string_view op, const KernelArgs& args, bool saved) {
   ASSIGN_OR_RETURN(const GemmProblem problem, LinearProblem(op, args, OptionalInput(args, 2), false));
@@ -96,6 +107,7 @@ StatusOr<BoundKernel> BindCudaLinearResidual(const KernelArgs& args) {
   return CudaDeviceOf(args).gemm().Bind(problem, args.scratch);
 }
 
+StatusOr<BoundKernel> BindCudaLinearRelu(const KernelArgs& args) { return BindRelu("linear_relu", args); }
 StatusOr<BoundKernel> BindCudaLinearGelu(const KernelArgs& args) { return BindGelu("linear_gelu", args, false); }
 StatusOr<BoundKernel> BindCudaLinearGeluSaved(const KernelArgs& args) {
   return BindGelu("linear_gelu_saved", args, true);

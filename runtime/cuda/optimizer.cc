@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ir/base/adamw_group.h"
 #include "runtime/cuda/arguments.h"
 #include "runtime/cuda/kernels.h"
 
@@ -50,16 +51,13 @@ StatusOr<BoundKernel> BindCudaAdamW(const KernelArgs& args) {
 }
 
 StatusOr<BoundKernel> BindCudaAdamWGroup(const KernelArgs& args) {
-  const std::string &decay = args.attributes.Str("decay"), &copies = args.attributes.Str("copies");
   std::vector<cuda::AdamWTensors> all;
-  size_t copy = 3 * decay.size();
-  for (size_t k = 0; k < decay.size(); ++k) {
-    const size_t param = 2 + 3 * k, grad = 2 + 3 * decay.size() + k;
-    all.push_back({args.input(param).as<const float>(), args.input(grad).as<const float>(),
-                   args.input(param + 1).as<const float>(), args.input(param + 2).as<const float>(),
-                   args.result(3 * k).as<float>(), args.result(3 * k + 1).as<float>(),
-                   args.result(3 * k + 2).as<float>(), copies[k] == '1' ? args.result(copy++).data : nullptr,
-                   args.input(param).count(), decay[k] == '1'});
+  for (const AdamWGroupMember& member : AdamWGroupMembers(args.attributes)) {
+    all.push_back({args.input(member.param).as<const float>(), args.input(member.grad).as<const float>(),
+                   args.input(member.m).as<const float>(), args.input(member.v).as<const float>(),
+                   args.result(member.new_param).as<float>(), args.result(member.new_m).as<float>(),
+                   args.result(member.new_v).as<float>(), member.copy ? args.result(*member.copy).data : nullptr,
+                   args.input(member.param).count(), member.decay});
   }
   return EnqueueAdamW(args, std::move(all), args.input(0), args.input(1));
 }

@@ -54,13 +54,19 @@ class Device {
   // Whether the host reads and writes the device's memory itself.
   virtual bool SharesMemoryWithHost() const = 0;
 
-  // Each enqueues: what it reads must stay as it is until Synchronize().
+  // Each enqueues: what it reads must stay as it is until a wait for what comes behind it.
   virtual void Copy(void* to, const void* from, size_t bytes) = 0;  // between any two memories
   virtual void Fill(void* to, unsigned char byte, size_t bytes) = 0;
   // `work` as one thing that can be run again and again: recorded once where the device can do that.
   virtual StatusOr<BoundKernel> Record(WorkList work) = 0;
   // Waits for all that was enqueued. Errors: the device's, which it does not recover from.
   virtual Status Synchronize() = 0;
+  // Whether enqueued work goes on while the host does something else.
+  virtual bool WorksBesideHost() const { return false; }
+  // A place behind all that was enqueued so far, and the wait for what lies before it. Errors: as Synchronize()'s.
+  using Mark = uint64_t;
+  virtual Mark SetMark() { return 0; }
+  virtual Status Await(Mark /*mark*/) { return Synchronize(); }
 
   // Runs `work` once, waits, and says when each item began, in seconds from the first's begin, and how long it took.
   struct Span {

@@ -1,6 +1,7 @@
 #include "runtime/exec/executor.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "ir/base/check.h"
@@ -35,8 +36,7 @@ Status CheckWorkspace(const plan::PlanT& plan, const plan::StepT& step, const At
   if (static_cast<int64_t>(asked.bytes) <= granted) return OkStatus();
   return Failure("the kernel of ", step.kernel, " asks for ", Grouped(static_cast<int64_t>(asked.bytes)),
                  " bytes of workspace on ", asked.threads, " threads, and runtime/plan/workspace.cc grants ",
-                 Grouped(granted), " for ",
-                 Join(inputs, ", ", [](const TensorView& input) { return TypeText(input.type); }));
+                 Grouped(granted), " for ", TypesText(inputs));
 }
 
 }  // namespace
@@ -51,20 +51,61 @@ WorkList BoundEntry::All(WorkList steps) const {
 TensorView BoundEntry::input(std::string_view name) const {
   const int port = PortIndex(plan_->inputs, name);
   CHECK(port >= 0, plan_->name, " has no input ", name);
-  return inputs_[port];
+  return places_[next_].inputs[port];
 }
 
-TensorView BoundEntry::output(std::string_view name) const {
+TensorView BoundEntry::output(std::string_view name) const { return output({.place = next_}, name); }
+
+TensorView BoundEntry::output(const Started& run, std::string_view name) const {
   const int port = PortIndex(plan_->outputs, name);
   CHECK(port >= 0, plan_->name, " has no output ", name);
-  return outputs_[port];
+  return places_[run.place].outputs[port];
 }
 
 bool BoundEntry::has_input(std::string_view name) const { return PortIndex(plan_->inputs, name) >= 0; }
 
+// Between the host's side and the device's, where these are not the same memory.
+void BoundEntry::CopyIn(const Place& place) const {
+  for (size_t i = 0; i < place.inputs.size(); ++i) {
+    const TensorView to = BufferOf(*plan_->inputs[i]);
+    if (to.data != place.inputs[i].data) device_->Copy(to.data, place.inputs[i].data, to.bytes());
+  }
+  if (place.scalars.data == nullptr) return;
+  std::memcpy(place.scalars.data, new_scalars_->data(), place.scalars.bytes());
+  device_->Copy(scalars_.data, place.scalars.data, place.scalars.bytes());
+}
+void BoundEntry::CopyOut(const Place& place) const {
+  for (size_t i = 0; i < place.outputs.size(); ++i) {
+    const TensorView from = BufferOf(*plan_->outputs[i]);
+    if (from.data != place.outputs[i].data) device_->Copy(place.outputs[i].data, from.data, from.bytes());
+  }
+}
+
+// At the place that a next run takes too, as nothing is left under way.
 Status BoundEntry::Run() {
+  CHECK(CanStart(), plan_->name, ": runs are under way");
+  CopyIn(places_[next_]);
   run_();
+  CopyOut(places_[next_]);
   return device_->Synchronize();
+}
+
+bool BoundEntry::CanStart() const { return !places_[next_].taken; }
+
+BoundEntry::Started BoundEntry::Start() {
+  CHECK(CanStart(), plan_->name, ": both places are taken");
+  const size_t place = next_;
+  next_ = (next_ + 1) % places_.size();
+  places_[place].taken = true;
+  CopyIn(places_[place]);
+  run_();
+  CopyOut(places_[place]);
+  return {place, device_->SetMark()};
+}
+
+Status BoundEntry::Wait(const Started& run) {
+  places_[run.place].taken = false;
+  return device_->Await(run.mark);
 }
 
 Status BoundEntry::RunForStates() {
@@ -82,14 +123,17 @@ Status BoundEntry::RunForStates() {
     }
     ASSIGN_OR_RETURN(run_for_states_, device_->Record(All(std::move(steps))));
   }
+  CopyIn(places_[next_]);
   run_for_states_();
   return device_->Synchronize();
 }
 
 Status BoundEntry::RunTimed(std::vector<Device::Span>& times) {
+  CopyIn(places_[next_]);
   for (const BoundKernel& item : before_) item();
   RETURN_IF_ERROR(device_->RunTimed(steps_, times));
   for (const BoundKernel& item : after_) item();
+  CopyOut(places_[next_]);
   return device_->Synchronize();
 }
 
@@ -137,7 +181,7 @@ Status Executor::Build(const ExecutorOptions& options) {
   ASSIGN_OR_RETURN(states_, device_->Allocate(static_cast<size_t>(plan_.state_bytes), "the plan's states"));
   ASSIGN_OR_RETURN(arena_, device_->Allocate(static_cast<size_t>(arena_bytes), "the plan's arena"));
   if (const int scalars = FindState(plan_, kScalarsState); scalars >= 0 && !device_->SharesMemoryWithHost()) {
-    ASSIGN_OR_RETURN(scalars_, device_->AllocateHost(state(scalars).bytes(), "the step's scalars"));
+    ASSIGN_OR_RETURN(scalars_, Region::Allocate(state(scalars).bytes(), "the step's scalars"));
   }
   std::vector<std::string> missing;
   for (const auto& entry : plan_.entries) {
@@ -220,38 +264,35 @@ Status Executor::Bind(const plan::EntryT& entry, bool isolate, std::vector<std::
   return OkStatus();
 }
 
-// The caller's side of inputs and outputs: the buffers themselves, or where the host has no access to them buffers of
-// its own, which are copied in before the steps and out after them, with the step's scalars.
+// The caller's side of runs: the buffers themselves, or where the host has no access to them two places with buffers of
+// its own, so that the next run's can be filled while one is under way.
 Status Executor::BindPorts(BoundEntry& bound) {
-  if (device_->SharesMemoryWithHost()) {
-    for (const auto& port : bound.plan_->inputs) bound.inputs_.push_back(bound.buffers_[port->buffer]);
-    for (const auto& port : bound.plan_->outputs) bound.outputs_.push_back(bound.buffers_[port->buffer]);
-    return OkStatus();
-  }
-  const auto stage = [&](const TensorView& there, std::string_view name, bool in) -> StatusOr<TensorView> {
-    ASSIGN_OR_RETURN(Region region, device_->AllocateHost(there.bytes(), name));
-    TensorView here{there.type, region.data()};
-    bound.ports_.push_back(std::move(region));
-    const TensorView &to = in ? there : here, &from = in ? here : there;
-    (in ? bound.before_ : bound.after_)
-        .push_back(
-            [device = device_, to = to.data, from = from.data, bytes = to.bytes()] { device->Copy(to, from, bytes); });
-    return here;
-  };
-  for (const auto& port : bound.plan_->inputs) {
-    ASSIGN_OR_RETURN(TensorView here, stage(bound.buffers_[port->buffer], port->name, true));
-    bound.inputs_.push_back(std::move(here));
-  }
-  for (const auto& port : bound.plan_->outputs) {
-    ASSIGN_OR_RETURN(TensorView here, stage(bound.buffers_[port->buffer], port->name, false));
-    bound.outputs_.push_back(std::move(here));
-  }
+  const bool shared = device_->SharesMemoryWithHost();
   const int scalars = FindState(plan_, kScalarsState);
-  const bool reads = std::any_of(bound.plan_->buffers.begin(), bound.plan_->buffers.end(),
-                                 [&](const auto& buffer) { return buffer->state >= 0 && buffer->state == scalars; });
-  if (reads) {
-    bound.before_.push_back(
-        [device = device_, to = state(scalars), from = scalars_.data()] { device->Copy(to.data, from, to.bytes()); });
+  const bool reads_scalars =
+      std::any_of(bound.plan_->buffers.begin(), bound.plan_->buffers.end(),
+                  [&](const auto& buffer) { return buffer->state >= 0 && buffer->state == scalars; });
+  const auto own = [&](const TensorView& there, std::string_view name) -> StatusOr<TensorView> {
+    if (shared) return there;
+    ASSIGN_OR_RETURN(Region region, device_->AllocateHost(there.bytes(), name));
+    bound.ports_.push_back(std::move(region));
+    return TensorView{there.type, bound.ports_.back().data()};
+  };
+  bound.places_.resize(shared ? 1 : 2);
+  for (BoundEntry::Place& place : bound.places_) {
+    for (const auto& port : bound.plan_->inputs) {
+      ASSIGN_OR_RETURN(TensorView here, own(bound.BufferOf(*port), port->name));
+      place.inputs.push_back(std::move(here));
+    }
+    for (const auto& port : bound.plan_->outputs) {
+      ASSIGN_OR_RETURN(TensorView here, own(bound.BufferOf(*port), port->name));
+      place.outputs.push_back(std::move(here));
+    }
+    if (!shared && reads_scalars) {
+      bound.scalars_ = state(scalars);
+      bound.new_scalars_ = &scalars_;
+      ASSIGN_OR_RETURN(place.scalars, own(bound.scalars_, kScalarsState));
+    }
   }
   return OkStatus();
 }

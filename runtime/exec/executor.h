@@ -29,14 +29,27 @@ struct ExecutorOptions {
 // until the next run of any entry point of the executor.
 class BoundEntry {
  public:
-  // The port's tensor, in the host's memory. REQUIRES: there is one of that name, which the caller has checked or the
-  // entry's meaning guarantees.
+  // The port's tensor, in the host's memory: of the next run, of the last one. REQUIRES: there is one of that name,
+  // which the caller has checked or the entry's meaning guarantees.
   TensorView input(std::string_view name) const;
   TensorView output(std::string_view name) const;
   bool has_input(std::string_view name) const;
 
   // Runs all steps and waits for the outputs. Errors: the device's, which it does not recover from.
   Status Run();
+
+  // A run that the device goes on with by itself, where it can (Device::WorksBesideHost). Each has places of its own
+  // for inputs, the step's scalars and outputs, of which an entry has two: after Start() input() is another tensor.
+  struct Started {
+    size_t place = 0;
+    Device::Mark mark = 0;
+  };
+  // REQUIRES: CanStart(): one of the places is free.
+  Started Start();
+  bool CanStart() const;
+  // Waits until the run is done and frees its place; its outputs stay until that is used again.
+  Status Wait(const Started& run);
+  TensorView output(const Started& run, std::string_view name) const;
   // Runs the steps that lead to the states which the entry stores, and no others: its outputs are not computed.
   Status RunForStates();
   // All steps, with the times of this run: one element a step, views among them.
@@ -45,15 +58,27 @@ class BoundEntry {
 
  private:
   friend class Executor;
+  // The caller's side of a run.
+  struct Place {
+    std::vector<TensorView> inputs, outputs;  // a port each, on the host
+    TensorView scalars;                       // what the device's are copied from; no address where nothing is copied
+    bool taken = false;
+  };
   WorkList All(WorkList steps) const;
+  TensorView BufferOf(const plan::PortT& port) const { return buffers_[port.buffer]; }
+  void CopyIn(const Place& place) const;
+  void CopyOut(const Place& place) const;
 
   const plan::EntryT* plan_ = nullptr;
   Device* device_ = nullptr;
-  std::vector<TensorView> buffers_;           // on the device
-  std::vector<TensorView> inputs_, outputs_;  // a port each, on the host
-  WorkList before_, steps_, after_;           // inputs in, poison; one a step of the plan; stores, outputs out
-  BoundKernel run_;                           // all of them
-  BoundKernel run_for_states_;                // recorded when it is first asked for
+  std::vector<TensorView> buffers_;  // on the device
+  std::vector<Place> places_;
+  size_t next_ = 0;                      // the place of the next run
+  TensorView scalars_;                   // the device's
+  const Region* new_scalars_ = nullptr;  // the executor's, on the host
+  WorkList before_, steps_, after_;      // poison; one a step of the plan; stores
+  BoundKernel run_;                      // all of them
+  BoundKernel run_for_states_;           // recorded when it is first asked for
   std::vector<Region> isolated_, ports_;
 };
 

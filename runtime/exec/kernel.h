@@ -32,6 +32,14 @@ struct TensorView {
   int64_t dim(int axis) const { return type.shape[axis < 0 ? axis + rank() : axis]; }
 };
 
+// "f32[3, 4], f32[4]", for messages: of many the first few, and how many more there are.
+inline std::string TypesText(std::span<const TensorView> views) {
+  constexpr size_t kMost = 8;
+  const size_t shown = views.size() > kMost ? kMost - 2 : views.size();
+  const std::string text = Join(views.first(shown), ", ", [](const TensorView& view) { return TypeText(view.type); });
+  return shown == views.size() ? text : Cat(text, " and ", views.size() - shown, " more");
+}
+
 // Scratch shared by all kernels of an executor: requested at binding, allocated once, used by one kernel at a time. A
 // kernel may ask for what runtime/plan/workspace.h grants its op and no more: plans promise their peak by that.
 class ScratchPool {
@@ -77,6 +85,13 @@ struct KernelArgs {
 using BoundKernel = std::function<void()>;
 // Unimplemented where this device has no kernel for these types; the message names types and what is supported.
 using KernelFactory = StatusOr<BoundKernel> (*)(const KernelArgs& args);
+
+// "add: no CUDA kernel for (f16[3], f16[3]) -> (f16[3]); supported: f32, bf16, f64 or i32".
+inline Status NoKernel(std::string_view device, std::string_view op, const KernelArgs& args,
+                       std::string_view supported) {
+  return absl::UnimplementedError(Cat(op, ": no ", device, " kernel for (", TypesText(args.inputs), ") -> (",
+                                      TypesText(args.results), "); supported: ", supported));
+}
 
 // The kernel of an op by the plan's name for it, or null.
 using KernelTable = std::function<KernelFactory(std::string_view name)>;

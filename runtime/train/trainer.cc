@@ -213,11 +213,16 @@ Status Trainer::Loop() {
   executor_->SetScalar(kClip, options_.clip);
   executor_->SetScalar(kLossScale, 1);
   executor_->SetScalar(kSeed, static_cast<double>(options_.seed & ((uint64_t{1} << 53) - 1)));
-  while (done_.step < options_.steps) {
-    int64_t step = done_.step + 1;
+  for (int64_t step = done_.step + 1; step <= options_.steps; ++step) {
     RETURN_IF_ERROR(Step(step));
+    const bool last = step == options_.steps;
+    const bool evaluates = options_.eval_every > 0 && windows_ && (step % options_.eval_every == 0 || last);
+    const bool samples = options_.sample_every > 0 && step % options_.sample_every == 0;
+    const bool due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
+    if (!evaluates && !samples && !due && !last && !Interrupted()) continue;
+    RETURN_IF_ERROR(CollectAll());
     bool best = false;
-    if (options_.eval_every > 0 && windows_ && (step % options_.eval_every == 0 || step == options_.steps)) {
+    if (evaluates) {
       ASSIGN_OR_RETURN(double loss, Validate());
       RETURN_IF_ERROR(metrics_->WriteVal(step, loss));
       progress_->Note(
@@ -225,11 +230,9 @@ Status Trainer::Loop() {
       best = loss < done_.best_loss;
       done_.best_loss = std::min(done_.best_loss, loss);
     }
-    if (options_.sample_every > 0 && step % options_.sample_every == 0) RETURN_IF_ERROR(Sample(step));
-    bool interrupted = Interrupted();
-    bool due = options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0;
-    if (due || interrupted || step == options_.steps || (best && options_.checkpoint_every > 0))
-      RETURN_IF_ERROR(SaveCheckpoint(best));
+    if (samples) RETURN_IF_ERROR(Sample(step));
+    const bool interrupted = Interrupted();
+    if (due || interrupted || last || (best && options_.checkpoint_every > 0)) RETURN_IF_ERROR(SaveCheckpoint(best));
     if (interrupted) {
       return absl::CancelledError(Cat("interrupted; saved at step ", step, ", go on with --resume"));
     }
@@ -239,53 +242,106 @@ Status Trainer::Loop() {
 }
 
 Status Trainer::Step(int64_t step) {
-  Clock::time_point begin = Clock::now();
-  double lr = LearningRate(options_.schedule, step);
+  const bool late = tokens_known_ > 0;
+  const double lr = LearningRate(options_.schedule, step);
+  open_.push_back({.step = step, .lr = lr, .begin = Clock::now()});
   executor_->SetScalar(kStep, static_cast<double>(step));
   executor_->SetScalar(kLearningRate, lr);
-  double loss = 0, count = 0;
   for (int64_t micro = 0; micro < options_.grad_accum; ++micro) {
-    bool first = micro == 0, last = micro + 1 == options_.grad_accum;
+    const bool first = micro == 0, last = micro + 1 == options_.grad_accum;
     BoundEntry* entry = executor_->entry(first && last ? "micro_step.only"
                                          : first       ? "micro_step.first"
                                          : last        ? "micro_step.last"
                                                        : "micro_step.middle");
+    while (!entry->CanStart()) RETURN_IF_ERROR(Collect());
     RETURN_IF_ERROR(loader_->Next(Ids(entry->input("tokens")), Ids(entry->input("targets"))));
     executor_->SetScalar(kFirstSequence, static_cast<double>(loader_->first_sequence()));
-    RETURN_IF_ERROR(entry->Run());
-    loss += *entry->output("loss").as<float>();
-    count += *entry->output("count").as<float>();
+    RETURN_IF_ERROR(Start(entry, step));
   }
-  loss /= count;
-  if (!std::isfinite(loss)) {
-    return absl::AbortedError(
-        Cat("step ", step, ": the loss is not finite (", loss, "); ",
-            saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
-            "try a smaller --lr or a longer --warmup"));
-  }
+  open_.back().cursor = loader_->cursor();
+  if (!late) RETURN_IF_ERROR(CheckLoss(step, open_.back().loss / open_.back().count));
+  const double count = late ? tokens_known_ * static_cast<double>(options_.grad_accum) : open_.back().count;
   executor_->SetScalar(kInverseTokens, 1 / count);
-  BoundEntry* update = executor_->entry("update");
-  RETURN_IF_ERROR(update->Run());
-  double norm = *update->output("norm").as<float>();
-  if (!std::isfinite(norm)) {
-    return absl::AbortedError(
-        Cat("step ", step, ": the gradient is not finite; the weights were left as they were, ",
-            saved_step_ >= 0 ? Cat("the checkpoint of step ", saved_step_, " is intact, ") : std::string(),
-            "try a smaller --lr or a longer --warmup"));
+  RETURN_IF_ERROR(Start(executor_->entry("update"), step));
+  while (!runs_.empty() && runs_.front().step < step) RETURN_IF_ERROR(Collect());
+  return OkStatus();
+}
+
+Status Trainer::Start(BoundEntry* entry, int64_t step) {
+  while (!entry->CanStart()) RETURN_IF_ERROR(Collect());
+  runs_.push_back({entry, entry->Start(), step});
+  return tokens_known_ > 0 ? OkStatus() : CollectAll();
+}
+
+Status Trainer::CollectAll() {
+  while (!runs_.empty()) RETURN_IF_ERROR(Collect());
+  return OkStatus();
+}
+
+Status Trainer::Collect() {
+  const UnderWay run = runs_.front();
+  runs_.pop_front();
+  OpenStep& open = open_.front();
+  if (const Status status = run.entry->Wait(run.started); !status.ok()) {
+    return absl::Status(status.code(), StepFailed(run.step, Message(status)));
   }
-  double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-  done_.step = step;
-  int64_t tokens = batch_ * sequence_ * options_.grad_accum;
+  if (open.micro_batches == options_.grad_accum) return Finish(*run.entry->output(run.started, "norm").as<float>());
+  const double count = *run.entry->output(run.started, "count").as<float>();
+  open.loss += *run.entry->output(run.started, "loss").as<float>();
+  open.count += count;
+  open.tokens = open.micro_batches == 0 || count == open.tokens ? count : 0;
+  ++open.micro_batches;
+  if (tokens_known_ > 0 && count != tokens_known_) {
+    return FailedPrecondition(
+        StepFailed(run.step, Cat("the model counts ", count, " tokens of a micro-batch, and counted ", tokens_known_,
+                                 " of the first one; train such a model with --read-at-once")));
+  }
+  return OkStatus();
+}
+
+std::string Trainer::StepFailed(int64_t step, std::string_view what) const {
+  return Cat("step ", step, ": ", what,
+             saved_step_ >= 0 ? Cat("; the checkpoint of step ", saved_step_, " is intact") : std::string());
+}
+
+Status Trainer::CheckLoss(int64_t step, double loss) const {
+  if (std::isfinite(loss)) return OkStatus();
+  return absl::AbortedError(
+      StepFailed(step, Cat("the loss is not finite (", loss, "), try a smaller --lr or a longer --warmup")));
+}
+
+// The step whose update gave this norm is done.
+Status Trainer::Finish(double norm) {
+  const OpenStep open = open_.front();
+  open_.pop_front();
+  const double loss = open.loss / open.count;
+  RETURN_IF_ERROR(CheckLoss(open.step, loss));
+  if (!std::isfinite(norm)) {
+    return absl::AbortedError(StepFailed(open.step,
+                                         "the gradient is not finite, try a smaller --lr or a longer --warmup; the "
+                                         "weights were left as they were"));
+  }
+  const Clock::time_point now = Clock::now();
+  const double ms = std::chrono::duration<double, std::milli>(now - std::max(open.begin, last_done_)).count();
+  last_done_ = now;
+  done_.step = open.step;
+  const int64_t tokens = batch_ * sequence_ * options_.grad_accum;
   done_.tokens += tokens;
-  done_.cursor = loader_->cursor();
-  double rate = static_cast<double>(tokens) / ms * 1e3;
-  RETURN_IF_ERROR(metrics_->WriteTrain(
-      {.step = step, .loss = loss, .grad_norm = norm, .lr = lr, .tokens = tokens, .ms = ms, .tokens_per_s = rate}));
-  progress_->Step({.step = step,
+  done_.cursor = open.cursor;
+  if (executor_->device().WorksBesideHost() && !options_.read_at_once) tokens_known_ = open.tokens;
+  const double rate = static_cast<double>(tokens) / ms * 1e3;
+  RETURN_IF_ERROR(metrics_->WriteTrain({.step = open.step,
+                                        .loss = loss,
+                                        .grad_norm = norm,
+                                        .lr = open.lr,
+                                        .tokens = tokens,
+                                        .ms = ms,
+                                        .tokens_per_s = rate}));
+  progress_->Step({.step = open.step,
                    .steps = options_.steps,
                    .loss = loss,
                    .grad_norm = norm,
-                   .lr = lr,
+                   .lr = open.lr,
                    .ms = ms,
                    .tokens_per_s = rate,
                    .mfu = Mfu(rate, ms)});

@@ -3,7 +3,9 @@
 #ifndef GPTC_RUNTIME_TRAIN_TRAINER_H_
 #define GPTC_RUNTIME_TRAIN_TRAINER_H_
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,7 +40,8 @@ struct TrainOptions {
   std::optional<std::string>
       resume;  // "": this run's newest checkpoint; "auto": the same, or anew; else a run or checkpoint
   bool dry_run = false;
-  bool isolate = false;  // ExecutorOptions::isolate: every value in poisoned memory of its own
+  bool read_at_once = false;  // loss and norm of a step before the next one is started
+  bool isolate = false;       // ExecutorOptions::isolate: every value in poisoned memory of its own
   bool quiet = false;
 };
 
@@ -68,6 +71,21 @@ class Trainer {
     double best_loss = std::numeric_limits<double>::infinity();
   };
 
+  struct UnderWay {  // a run of an entry point
+    BoundEntry* entry = nullptr;
+    BoundEntry::Started started;
+    int64_t step = 0;
+  };
+  struct OpenStep {  // started, and not yet done
+    int64_t step = 0;
+    double lr = 0;
+    Cursor cursor;               // behind its batches
+    double loss = 0, count = 0;  // sums over the micro-batches read so far
+    int64_t micro_batches = 0;   // that were read
+    double tokens = 0;           // valid ones of each; 0: they differ
+    std::chrono::steady_clock::time_point begin;
+  };
+
   Status CheckPlan() const;
   Status OpenData();
   Status SettleSteps();
@@ -75,7 +93,18 @@ class Trainer {
   Status LoadStart();
   Status Resume(const std::string& from);
   Status Loop();
+  // Starts the step. Its results are read at once, or, where the device goes on by itself meanwhile, when the next one
+  // has been started.
   Status Step(int64_t step);
+  // Starts a run of the step, and waits where only so there is room for it, or results are read at once.
+  Status Start(BoundEntry* entry, int64_t step);
+  // Waits for the first run under way, and reads its results: with the last of a step's the step is done.
+  Status Collect();
+  Status CollectAll();
+  Status Finish(double norm);
+  Status CheckLoss(int64_t step, double loss) const;
+  // "step 7: <what>; the checkpoint of step 5 is intact".
+  std::string StepFailed(int64_t step, std::string_view what) const;
   StatusOr<double> Validate();
   Status SaveCheckpoint(bool best);
   Status Sample(int64_t step);
@@ -102,6 +131,12 @@ class Trainer {
   std::optional<CheckpointWriter> checkpoints_;
   std::unique_ptr<Progress> progress_;
   Progressed done_;
+  std::deque<UnderWay> runs_;
+  std::deque<OpenStep> open_;
+  // Valid tokens of a micro-batch, as the model counted them in the first one: what lets a step be started before that
+  // number of its own has been read. 0: each step's is awaited.
+  double tokens_known_ = 0;
+  std::chrono::steady_clock::time_point last_done_;
   int64_t saved_step_ = -1;
   double ceiling_gflops_ = 0;  // 0: not measured; below 0: cannot be
   int64_t start_step_ = 0;

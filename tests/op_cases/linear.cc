@@ -39,6 +39,8 @@ std::vector<OpCase> LinearCases() {
         const CaseInput activations{{dtype, {rows, out}}};
         add("", Op::kLinearResidual, {activations}, {});
         add(", f32 residual, bias", Op::kLinearResidual, {F32({rows, out}), F32({out})}, {});
+        add("", Op::kLinearRelu, {F32({out})}, {});
+        add(", no bias", Op::kLinearRelu, {}, {});
         for (const bool tanh : {true, false}) {
           const std::string form = tanh ? ", tanh" : ", erf";
           add(form, Op::kLinearGelu, {F32({out})}, {{"tanh", tanh}});

@@ -96,6 +96,10 @@ void Multiply(const GemmProblem& p) {
           case Epilogue::kBias:
             x += bias();
             break;
+          case Epilogue::kReluBias:
+            x += bias();
+            x = x < 0 ? 0 : x;
+            break;
           case Epilogue::kGeluBias:
             x = Gelu(x + bias());
             break;

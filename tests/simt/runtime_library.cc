@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -43,6 +44,8 @@ struct Library {
   std::string last_failure;                 // what cudaGetErrorString says
   cudaError_t last_error = cudaSuccess;
   int multiprocessors = 5, compute_capability = 9;
+  Faults faults;
+  size_t given = 0;                                  // bytes
   std::map<void*, std::pair<void*, size_t>> memory;  // what was given out, and the pages that it lies in
 };
 
@@ -57,9 +60,9 @@ cudaError_t Remember(cudaError_t error) {
 }
 
 // Runs what was enqueued; after a failure nothing more of it.
-cudaError_t Drain() {
+cudaError_t Drain(const std::function<bool()>& done = nullptr) {
   Library& all = library();
-  while (!all.queue.empty()) {
+  while (!all.queue.empty() && (done == nullptr || !done())) {
     const std::function<void()> work = std::move(all.queue.front());
     all.queue.pop_front();
     work();
@@ -74,12 +77,14 @@ cudaError_t Drain() {
 void* TakeMemory(size_t bytes) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t whole = (bytes + 255) / 256 * 256, pages = (whole + page - 1) / page * page;
+  if (pages > library().faults.memory - std::min(library().given, library().faults.memory)) return nullptr;
   void* const base = mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return nullptr;
   mprotect(static_cast<std::byte*>(base) + pages, page, PROT_NONE);
   void* const data = static_cast<std::byte*>(base) + pages - whole;
   memset(data, 0xff, whole);
   library().memory[data] = {base, pages + page};
+  library().given += pages;
   return data;
 }
 
@@ -87,6 +92,7 @@ void GiveMemory(void* data) {
   const auto at = library().memory.find(data);
   CHECK(at != library().memory.end(), "memory is freed that is not the device's");
   munmap(at->second.first, at->second.second);
+  library().given -= at->second.second - static_cast<size_t>(sysconf(_SC_PAGESIZE));
   library().memory.erase(at);
 }
 
@@ -103,11 +109,14 @@ void Enqueue(Stream* stream, std::function<void()> fn) {
 void EnqueueGrid(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> body,
                  const void* kernel) {
   Enqueue(stream, [=, body = std::move(body)] {
-    std::string failure = RunGrid(grid, block, shared_bytes, body, kernel);
+    int64_t& grids = library().faults.grids;
+    std::string failure = grids == 0 ? "the emulated GPU is lost" : RunGrid(grid, block, shared_bytes, body, kernel);
+    if (grids >= 0) --grids;
     if (library().failure.empty()) library().failure = std::move(failure);
   });
 }
 
+void SetFaults(const Faults& faults) { library().faults = faults; }
 void SetMultiprocessors(int count) { library().multiprocessors = count; }
 void SetComputeCapability(int major) { library().compute_capability = major; }
 
@@ -162,6 +171,20 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorStreamCaptureInvalidated";
     case cudaErrorIllegalState:
       return "cudaErrorIllegalState";
+    case cudaErrorECCUncorrectable:
+      return "cudaErrorECCUncorrectable";
+    case cudaErrorUnsupportedPtxVersion:
+      return "cudaErrorUnsupportedPtxVersion";
+    case cudaErrorInvalidKernelImage:
+      return "cudaErrorInvalidKernelImage";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
+    case cudaErrorLaunchTimeout:
+      return "cudaErrorLaunchTimeout";
+    case cudaErrorHardwareStackError:
+      return "cudaErrorHardwareStackError";
   }
   return "an unknown error";
 }
@@ -171,9 +194,9 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaGetLastError() { return std::exchange(library().last_error, cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return library().last_error; }
 
-cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) { return *version = library().faults.driver, cudaSuccess; }
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int* count) { return *count = library().faults.devices, cudaSuccess; }
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return Remember(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
@@ -227,6 +250,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   *free = page * static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES));
   *total = page * static_cast<size_t>(sysconf(_SC_PHYS_PAGES));
+  const gptc::simt::Faults& faults = library().faults;
+  *free = std::min(*free, faults.memory - std::min(library().given, faults.memory));
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind /*kind*/, cudaStream_t stream) {
@@ -260,7 +285,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   });
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t /*event*/) { return Drain(); }
+// What lies behind the event stays in the queue.
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return Drain([event] { return event->recorded; });
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   if (!begin->recorded || !end->recorded) return Remember(cudaErrorNotReady);
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - begin->time).count();

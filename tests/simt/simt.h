@@ -56,6 +56,14 @@ void EnqueueGrid(Stream* stream, dim3 grid, dim3 block, size_t shared_bytes, std
 void SetMultiprocessors(int count);
 // Of which major compute capability they are; 9 at the beginning.
 void SetComputeCapability(int major);
+// What is wrong with the machine from now on; nothing at the beginning.
+struct Faults {
+  int driver = 13000;  // CUDA version that the driver knows; 0: there is none
+  int devices = 1;
+  size_t memory = ~size_t{0};  // bytes that can be had
+  int64_t grids = -1;          // the one behind this many fails, as when a GPU is lost; -1: none
+};
+void SetFaults(const Faults& faults);
 // Whether products have epilogues beyond a bias (gemm_on_host.cc); without, binders compute them in parts.
 void SetProductEpilogues(bool all);
 // Which of the ways to its results an op goes from now on, counted modulo their number; none: the binder's own choice.
