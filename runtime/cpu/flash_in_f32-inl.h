@@ -15,61 +15,81 @@ namespace gptc {
 namespace HWY_NAMESPACE {
 namespace {
 
+// Space and steps that both directions have.
 template <typename T>
-class ForwardInF32 {
+class FlashInF32 {
  public:
   using Element = T;
-  ForwardInF32(const FlashHead& h, FlashPieces& pieces)
-      : h_(h),
-        padded_(RoundUp(h.head_size, kFlashPad)),
-        k_(pieces.Take(RoundUp(h.tokens, kFlashPad) * padded_)),
-        v_(pieces.Take(RoundUp(h.tokens, kFlashPad) * padded_)),
-        q_(pieces.Take(kFlashBlock * padded_)),
-        queries_across_(pieces.Take(padded_ * kFlashBlock)),
-        out_(pieces.Take(kFlashBlock * padded_)) {}
-
   int64_t padded() const { return padded_; }
-
   void PackKeysAndValues() {
     PackRows(static_cast<const T*>(h_.k), 3 * h_.width, h_.tokens, h_.head_size, padded_, 1, k_);
     PackRows(static_cast<const T*>(h_.v), 3 * h_.width, h_.tokens, h_.head_size, padded_, 1, v_);
   }
+
+ protected:
+  FlashInF32(const FlashHead& h, FlashPieces& pieces)
+      : h_(h),
+        padded_(RoundUp(h.head_size, kFlashPad)),
+        all_(RoundUp(h.tokens, kFlashPad)),
+        k_(pieces.Take(all_ * padded_)),
+        v_(pieces.Take(all_ * padded_)) {}
+
+  void PackBlock(const void* x, int64_t stride, int64_t first, int64_t count, float factor, float* y) const {
+    PackRows(static_cast<const T*>(x) + first * stride, stride, count, h_.head_size, padded_, factor, y);
+  }
+  // A tile of keys' rows by queries.
+  void MultiplyByQueries(const FlashTile& t, const float* of_keys, const float* across, float* tile) const {
+    Multiply<false, Into::kNew>(t.diagonal ? Live::kColumnsFromRow : Live::kAll, of_keys + t.key * padded_, padded_,
+                                across, kFlashBlock, t.keys, h_.head_size, RoundUp(t.queries, kLanes), tile,
+                                kFlashBlock);
+  }
+
+  const FlashHead& h_;
+  const int64_t padded_, all_;
+  float *k_, *v_;
+};
+
+template <typename T>
+class ForwardInF32 : public FlashInF32<T> {
+  using Base = FlashInF32<T>;
+  using Base::h_, Base::padded_;
+
+ public:
+  ForwardInF32(const FlashHead& h, FlashPieces& pieces)
+      : Base(h, pieces),
+        q_(pieces.Take(kFlashBlock * padded_)),
+        queries_across_(pieces.Take(padded_ * kFlashBlock)),
+        out_(pieces.Take(kFlashBlock * padded_)) {}
+
   void PackQueries(int64_t query, int64_t queries) {
-    PackRows(static_cast<const T*>(h_.q) + query * 3 * h_.width, 3 * h_.width, queries, h_.head_size, padded_,
-             h_.scale * kLog2E, q_);
+    Base::PackBlock(h_.q, 3 * h_.width, query, queries, h_.scale * kLog2E, q_);
     PackTransposed(q_, queries, h_.head_size, padded_, 1, queries_across_);
   }
   // scores = scale · log2 e · k·qᵀ
   void Scores(const FlashTile& t, float* scores) const {
-    Multiply<false, Into::kNew>(t.diagonal ? Live::kColumnsFromRow : Live::kAll, k_ + t.key * padded_, padded_,
-                                queries_across_, kFlashBlock, t.keys, h_.head_size, RoundUp(t.queries, kLanes), scores,
-                                kFlashBlock);
+    Base::MultiplyByQueries(t, Base::k_, queries_across_, scores);
   }
   // The result becomes weightsᵀ·v [+ factors · the result].
   void AddValues(const FlashTile& t, Into into, const float* weights, const float* factors) {
     const Live live = t.diagonal ? Live::kInnerToRow : Live::kAll;
     const auto multiply = into == Into::kNew ? &Multiply<true, Into::kNew> : &Multiply<true, Into::kScaledSum>;
-    multiply(live, weights, kFlashBlock, v_ + t.key * padded_, padded_, t.queries, t.keys, padded_, out_, padded_,
+    multiply(live, weights, kFlashBlock, Base::v_ + t.key * padded_, padded_, t.queries, t.keys, padded_, out_, padded_,
              factors);
   }
   const float* Result(int64_t) const { return out_; }
 
  private:
-  const FlashHead& h_;
-  const int64_t padded_;
-  float *k_, *v_, *q_, *queries_across_, *out_;
+  float *q_, *queries_across_, *out_;
 };
 
 template <typename T>
-class BackwardInF32 {
+class BackwardInF32 : public FlashInF32<T> {
+  using Base = FlashInF32<T>;
+  using Base::h_, Base::padded_, Base::all_, Base::k_;
+
  public:
-  using Element = T;
   BackwardInF32(const FlashHead& h, FlashPieces& pieces)
-      : h_(h),
-        padded_(RoundUp(h.head_size, kFlashPad)),
-        all_(RoundUp(h.tokens, kFlashPad)),
-        k_(pieces.Take(all_ * padded_)),
-        v_(pieces.Take(all_ * padded_)),
+      : Base(h, pieces),
         dk_(pieces.Take(all_ * padded_)),
         dv_(pieces.Take(all_ * padded_)),
         q_(pieces.Take(kFlashBlock * padded_)),
@@ -78,27 +98,22 @@ class BackwardInF32 {
         queries_across_(pieces.Take(padded_ * kFlashBlock)),
         dy_across_(pieces.Take(padded_ * kFlashBlock)) {}
 
-  int64_t padded() const { return padded_; }
-
-  void PackKeysAndValues() {
-    PackRows(static_cast<const T*>(h_.k), 3 * h_.width, h_.tokens, h_.head_size, padded_, 1, k_);
-    PackRows(static_cast<const T*>(h_.v), 3 * h_.width, h_.tokens, h_.head_size, padded_, 1, v_);
-  }
   void ClearKeys() {
     std::memset(dk_, 0, sizeof(float) * all_ * padded_);
     std::memset(dv_, 0, sizeof(float) * all_ * padded_);
   }
   void PackQueries(int64_t query, int64_t queries) {
     // q carries the scale that dk needs; that of base 2 comes on top in the scores.
-    PackRows(static_cast<const T*>(h_.q) + query * 3 * h_.width, 3 * h_.width, queries, h_.head_size, padded_, h_.scale,
-             q_);
+    Base::PackBlock(h_.q, 3 * h_.width, query, queries, h_.scale, q_);
     PackTransposed(q_, queries, h_.head_size, padded_, kLog2E, queries_across_);
-    PackRows(static_cast<const T*>(h_.dy) + query * h_.width, h_.width, queries, h_.head_size, padded_, 1, dy_);
+    Base::PackBlock(h_.dy, h_.width, query, queries, 1, dy_);
     PackTransposed(dy_, queries, h_.head_size, padded_, 1, dy_across_);
   }
-  void Scores(const FlashTile& t, float* scores) const { MultiplyByQueries(t, k_, queries_across_, scores); }
+  void Scores(const FlashTile& t, float* scores) const { Base::MultiplyByQueries(t, k_, queries_across_, scores); }
   // gradients = v·dyᵀ
-  void WeightGradients(const FlashTile& t, float* gradients) const { MultiplyByQueries(t, v_, dy_across_, gradients); }
+  void WeightGradients(const FlashTile& t, float* gradients) const {
+    Base::MultiplyByQueries(t, Base::v_, dy_across_, gradients);
+  }
   // Both tiles are done.
   void Ready(const FlashTile&, const float*, const float*) {}
   // dv [+]= weights·dy, dk [+]= gradients·q / key_factor
@@ -123,15 +138,7 @@ class BackwardInF32 {
   float key_factor() const { return 1; }
 
  private:
-  void MultiplyByQueries(const FlashTile& t, const float* of_keys, const float* across, float* tile) const {
-    Multiply<false, Into::kNew>(t.diagonal ? Live::kColumnsFromRow : Live::kAll, of_keys + t.key * padded_, padded_,
-                                across, kFlashBlock, t.keys, h_.head_size, RoundUp(t.queries, kLanes), tile,
-                                kFlashBlock);
-  }
-
-  const FlashHead& h_;
-  const int64_t padded_, all_;
-  float *k_, *v_, *dk_, *dv_, *q_, *dy_, *dq_, *queries_across_, *dy_across_;
+  float *dk_, *dv_, *q_, *dy_, *dq_, *queries_across_, *dy_across_;
 };
 
 }  // namespace
